@@ -1,0 +1,125 @@
+"""The command line: flags → settings → operation → view → exit code. Heavy imports wait for the command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from reconciler import __version__
+from reconciler.cli.console import open_console
+from reconciler.cli.invocation import Invocation
+from reconciler.cli.manifests import init, schema, validate
+from reconciler.cli.plans import apply, plan, show
+from reconciler.cli.serve import emulator
+from reconciler.cli.states import import_, output, state
+from reconciler.core.errors import ExitCode, ManifestInvalid, ReconcilerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="reconciler")
+@click.option(
+    "-C",
+    "root",
+    metavar="DIR",
+    default=".",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Work in this folder (the repository).",
+)
+@click.option("--env", "environment", metavar="NAME", envvar="RECONCILER_ENV", help="The environment to work on.")
+@click.option("--manifests", metavar="DIR", default="manifests", show_default=True, help="Where the manifests are.")
+@click.option(
+    "--state",
+    "state_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The state file.  [default: state/ENVIRONMENT.jsonl]",
+)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("-v", "verbose", count=True, help="Say more; -vv logs each request.")
+@click.pass_context
+def cli(
+    context: click.Context,
+    root: Path,
+    environment: str | None,
+    manifests: str,
+    state_file: Path | None,
+    color: str,
+    verbose: int,
+) -> None:
+    """Declare the batches of Adobe Experience Platform datasets in Git; plan and apply them, never twice."""
+    context.obj = Invocation(
+        root=root.resolve(),
+        environment=environment or None,
+        manifests=root.resolve() / manifests,
+        state_file=state_file,
+        console=open_console(color, verbose),
+    )
+
+
+for command in (validate, plan, apply, show, output, import_, state, init, schema, emulator):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code (design §9)."""
+    sys.excepthook = _unexpected
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of one command line."""
+    try:
+        code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.ERROR
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except ReconcilerError as error:
+        _explain(error)
+        return error.exit_code
+    except BrokenPipeError:
+        return ExitCode.OK
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _explain(error: ReconcilerError) -> None:
+    from reconciler.views.diagnostics import render
+    from reconciler.views.error_text import render_error
+
+    console = open_console("auto", 0)
+    if isinstance(error, ManifestInvalid):
+        console.err([render(error.diagnostics, color=console.color_err)])
+    else:
+        console.err([render_error(error, color=console.color_err)])
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The last resort: a defect of ours. A user sees one line and a file, never a traceback."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="reconciler-crash-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as report:
+        # The types and lines only: values could hold what must not be written down.
+        report.writelines(f"{f.filename}:{f.lineno} {f.name}\n" for f in traceback.extract_tb(trace))
+        report.write(f"{kind.__name__}\n")
+        for nested in getattr(error, "exceptions", ()):
+            report.write(f"  {type(nested).__name__}\n")
+            report.writelines(f"  {f.filename}:{f.lineno} {f.name}\n" for f in traceback.extract_tb(nested.__traceback__))
+    sys.stderr.write(
+        f"error: internal error ({kind.__name__}): this is a defect of reconciler\n"
+        f"hint: report it with {report.name}; whatever was done is in the journal, and a rerun picks it up\n"
+    )

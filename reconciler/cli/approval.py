@@ -1,0 +1,87 @@
+"""How an apply is approved: by a person at the terminal, by a flag, or by an earlier plan (that or less)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.core.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from reconciler.cli.invocation import Invocation
+    from reconciler.core.plan import Plan
+    from reconciler.core.planfile import Approved
+    from reconciler.operations import Declared
+
+
+@dataclass(slots=True)
+class Approval:
+    """One answer to "may this be done?", given when the plan is known."""
+
+    invocation: Invocation
+    approved: Approved | None
+    digest: str | None
+    auto: bool
+    form: str
+    declined: bool = False
+    """Whether a person said no."""
+
+    @classmethod
+    def read(
+        cls, invocation: Invocation, planfile: Path | None, digest: str | None, *, auto_approve: bool, form: str
+    ) -> Approval:
+        """Read what approves; raise `SettingsInvalid` when nobody could."""
+        from reconciler.core.planfile import parse_plan
+
+        approved = parse_plan(planfile.read_bytes()) if planfile is not None else None
+        auto = auto_approve or approved is not None or digest is not None
+        if not auto and (form == "json" or not invocation.console.is_interactive):
+            raise SettingsInvalid(
+                "`apply` cannot ask for approval here",
+                hint="pass `--auto-approve`, a file made by `plan --out FILE`, or `--approved DIGEST`",
+            )
+        return cls(invocation, approved, digest, auto, form)
+
+    @property
+    def today(self) -> date | None:
+        """The day that the approved plan was made for."""
+        return self.approved.today if self.approved is not None else None
+
+    def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
+        """What of the proposed plan may be done; None when a person says no."""
+        from reconciler.cli.plans import warn
+
+        warn(self.invocation, declared)
+        allowed = self._allowed(proposed)
+        if self.form == "text":
+            from reconciler.views import plan_text
+
+            console = self.invocation.console
+            console.out(plan_text.render_plan(allowed, color=console.color, verbose=bool(console.verbose)))
+        if not allowed.has_changes or allowed.conflicts or self.auto:
+            return allowed
+        answer = click.prompt("\nOnly `yes` will be accepted to approve. Apply this plan", default="", show_default=False)
+        self.declined = answer != "yes"
+        return None if self.declined else allowed
+
+    def _allowed(self, proposed: Plan) -> Plan:
+        from reconciler.core import approval
+
+        if self.digest is not None:
+            approval.require_digest(proposed, self.digest)
+            return proposed
+        if self.approved is None:
+            return proposed
+        comparison = approval.compare(self.approved, proposed)
+        if comparison.no_longer_needed:
+            names = ", ".join(comparison.no_longer_needed[:5])
+            more = len(comparison.no_longer_needed) - 5
+            self.invocation.console.err(
+                [f"approved and no longer needed: {names}" + (f" and {more} more" if more > 0 else "")]
+            )
+        return comparison.allowed

@@ -1,0 +1,102 @@
+"""The global options of one command line, and what every command derives from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    from reconciler.cli.console import Console
+    from reconciler.operations import Options, Workspace
+
+DATE = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The global options."""
+
+    root: Path
+    manifests: Path
+    environment: str | None
+    state_file: Path | None
+    console: Console
+
+    def workspace(self, today: date | datetime | None = None) -> Workspace:
+        """The folder that operations work in; `today` is the UTC date unless given."""
+        from reconciler.operations import Workspace
+
+        day = today.date() if isinstance(today, datetime) else today
+        return Workspace(
+            root=self.root,
+            manifests=self.manifests,
+            today=day or datetime.now(UTC).date(),
+            environment=self.environment,
+            state_file=self.state_file,
+        )
+
+
+pass_invocation = click.make_pass_decorator(Invocation)
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags that `plan` and `apply` share."""
+    for option in reversed(
+        (
+            click.option("--target", "targets", metavar="GLOB", multiple=True, help="Only these addresses. Repeatable."),
+            click.option("--replace", metavar="ADDRESS", multiple=True, help="Make a next generation. Repeatable."),
+            click.option("--destroy", is_flag=True, help="Delete every recorded batch."),
+            click.option("--refresh-only", is_flag=True, help="Only compare records with Catalog, and update them."),
+            click.option("--refresh/--no-refresh", default=True, help="Whether to read Catalog.  [default: refresh]"),
+            click.option("--today", type=DATE, metavar="DATE", help="What `today` means in manifests (UTC)."),
+            click.option("--parallelism", type=click.IntRange(1, 256), default=8, show_default=True, metavar="N"),
+            click.option(
+                "--lock-timeout", type=click.FloatRange(0), default=0.0, metavar="S", help="Wait for another run."
+            ),
+            click.option(
+                "--settle-timeout",
+                type=click.FloatRange(0),
+                default=30.0,
+                show_default=True,
+                metavar="S",
+                envvar="RECONCILER_SETTLE_TIMEOUT",
+                help="How long Catalog may lag behind, in seconds.",
+            ),
+            click.option("--ignore-limits", is_flag=True, help="Go beyond the project's `limits`."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def make_options(flags: dict[str, Any]) -> Options:
+    """The flags of `run_options` as a value."""
+    from reconciler.core.address import Globs, is_address
+    from reconciler.core.planner import Scope
+    from reconciler.operations import Options
+
+    for address in flags["replace"]:
+        if not is_address(address):
+            raise click.BadParameter(f"`{address}` is not an address", param_hint="--replace")
+    if flags["destroy"] and flags["refresh_only"]:
+        raise click.UsageError("--destroy and --refresh-only exclude each other")
+    return Options(
+        scope=Scope(
+            targets=Globs(tuple(flags["targets"])),
+            replace=frozenset(flags["replace"]),
+            destroy=flags["destroy"],
+            refresh_only=flags["refresh_only"],
+        ),
+        refresh=flags["refresh"],
+        ignore_limits=flags["ignore_limits"],
+        lock_timeout=flags["lock_timeout"],
+        parallelism=flags["parallelism"],
+        settle=flags["settle_timeout"],
+    )

@@ -1,0 +1,66 @@
+"""`validate`, `schema`, `init`: the commands that need no state and no network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.invocation import pass_invocation
+from reconciler.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from reconciler.cli.invocation import Invocation
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
+@pass_invocation
+def validate(invocation: Invocation, form: str) -> int:
+    """Check the manifests, offline, and report every mistake."""
+    from reconciler import operations
+    from reconciler.core.diagnostics import has_errors
+    from reconciler.views import diagnostics as view
+
+    found = operations.validate(invocation.workspace())
+    console = invocation.console
+    match form:
+        case "json":
+            console.out([json.dumps(view.to_json(found), indent=2, sort_keys=True)])
+        case "github":
+            console.out([text] if (text := view.render_github(found)) else [])
+        case _:
+            console.err([view.render(found, color=console.color_err)] if found else [])
+            console.out([] if has_errors(found) else ["The manifests are valid."])
+    return ExitCode.ERROR if has_errors(found) else ExitCode.OK
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["manifest", "project", "plan", "state"]), default="manifest")
+@pass_invocation
+def schema(invocation: Invocation, what: str) -> int:
+    """Print a JSON Schema, for editors and checks."""
+    from reconciler.core import plan_schema
+    from reconciler.core import schema as manifest_schemas
+
+    made = {
+        "manifest": manifest_schemas.manifest_schema,
+        "project": manifest_schemas.project_schema,
+        "plan": plan_schema.plan_schema,
+        "state": plan_schema.state_schema,
+    }[what]()
+    invocation.console.out([json.dumps(made, indent=2, sort_keys=True)])
+    return ExitCode.OK
+
+
+@click.command()
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files.")
+@pass_invocation
+def init(invocation: Invocation, ci: str | None) -> int:
+    """Scaffold a project in this folder; files that exist are left alone."""
+    from reconciler import scaffold
+
+    written, kept = scaffold.write(invocation.root, ci)
+    invocation.console.out([f"wrote {name}" for name in written] + [f"kept {name}" for name in kept])
+    return ExitCode.OK

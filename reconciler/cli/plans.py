@@ -1,0 +1,176 @@
+"""`plan`, `apply`, `show`: the main job."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.invocation import make_options, pass_invocation, run_options
+from reconciler.core.errors import ExitCode, SettingsInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.cli.invocation import Invocation
+    from reconciler.core.plan import Plan
+    from reconciler.operations import Applied, Declared
+
+FORMATS = click.Choice(["text", "json", "markdown"])
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
+@click.option("--format", "form", type=FORMATS, default="text", show_default=True)
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Markdown as well.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
+@run_options
+@pass_invocation
+def plan(
+    invocation: Invocation,
+    out: Path | None,
+    form: str,
+    markdown: Path | None,
+    detailed_exitcode: bool,  # noqa: FBT001  (click passes flags by name)
+    **flags: Any,  # noqa: ANN401
+) -> int:
+    """Show what `apply` would do."""
+    from reconciler import operations
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.connect import connector
+
+    options = make_options(flags)
+    connect = connector(invocation.root, options.parallelism, note=_noter(invocation))
+    declared, made = run_interruptible(
+        lambda _stop: operations.plan(invocation.workspace(flags["today"]), options, connect)
+    )
+    warn(invocation, declared)
+    _print_plan(invocation, made, form)
+    _save(out, markdown, made)
+    operations.check(made, declared, options)
+    return ExitCode.CHANGES if detailed_exitcode and made.has_changes else ExitCode.OK
+
+
+@click.command()
+@click.argument("planfile", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--approved", metavar="DIGEST", help="Apply only the plan with this digest.")
+@click.option("--auto-approve", is_flag=True, help="Do not ask.")
+@click.option("--rate", type=click.FloatRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
+@run_options
+@pass_invocation
+def apply(
+    invocation: Invocation,
+    planfile: Path | None,
+    approved: str | None,
+    auto_approve: bool,  # noqa: FBT001
+    rate: float,
+    form: str,
+    markdown: Path | None,
+    **flags: Any,  # noqa: ANN401
+) -> int:
+    """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
+    from reconciler import operations
+    from reconciler.cli.approval import Approval
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.cli.progress import reporter
+    from reconciler.connect import connector
+
+    if planfile is not None and approved is not None:
+        raise click.UsageError("PLANFILE and --approved exclude each other")
+    options = make_options(flags)
+    approval = Approval.read(invocation, planfile, approved, auto_approve=auto_approve, form=form)
+    workspace = invocation.workspace(flags["today"] or approval.today)
+    report = reporter(invocation, form)
+    connect = connector(invocation.root, options.parallelism, rate=rate, note=_noter(invocation))
+    done = run_interruptible(
+        lambda stop: operations.apply(
+            workspace, options, connect, approve=approval, listener=report.listen, stop=stop
+        )
+    )
+    report.finish(done)
+    if markdown is not None:
+        from reconciler.views.plan_markdown import account_markdown
+
+        _write(markdown, account_markdown(done.account) if done.account else "No changes.\n")
+    return _exit_code(done, declined=approval.declined)
+
+
+def _exit_code(done: Applied, *, declined: bool) -> int:
+    from reconciler.core.events import Ending
+
+    if declined:
+        return ExitCode.ERROR
+    if done.account is None:
+        return ExitCode.OK
+    if done.account.ending is Ending.INTERRUPTED:
+        return ExitCode.INTERRUPTED
+    if done.account.cause is not None:
+        return ExitCode.ERROR
+    return ExitCode.OK if done.account.is_whole else ExitCode.PARTIAL
+
+
+@click.command()
+@click.argument("planfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "form", type=FORMATS, default="text", show_default=True)
+@pass_invocation
+def show(invocation: Invocation, planfile: Path, form: str) -> int:
+    """Show a saved plan again."""
+    from reconciler.core.planfile import plan_from_file
+
+    _print_plan(invocation, plan_from_file(planfile.read_bytes()), form)
+    return ExitCode.OK
+
+
+def _noter(invocation: Invocation) -> Callable[[str], None]:
+    """Where retries and waits are told: nowhere, unless asked for."""
+
+    def note(message: str) -> None:
+        from reconciler.views.escape import for_terminal
+
+        if invocation.console.verbose:
+            invocation.console.err([for_terminal(message)])
+
+    return note
+
+
+def warn(invocation: Invocation, declared: Declared) -> None:
+    """Show the warnings of the manifests on stderr."""
+    from reconciler.views.diagnostics import render
+
+    if declared.warnings:
+        invocation.console.err([render(declared.warnings, color=invocation.console.color_err)])
+
+
+def _print_plan(invocation: Invocation, made: Plan, form: str) -> None:
+    from reconciler.views import plan_json, plan_markdown, plan_text
+
+    console = invocation.console
+    match form:
+        case "json":
+            console.out(text.rstrip("\n") for text in [b"".join(plan_json.dump_plan(made)).decode()])
+        case "markdown":
+            console.out([plan_markdown.render_plan(made).rstrip("\n")])
+        case _:
+            console.out(plan_text.render_plan(made, color=console.color, verbose=bool(console.verbose)))
+
+
+def _save(out: Path | None, markdown: Path | None, made: Plan) -> None:
+    from reconciler.views import plan_json, plan_markdown
+
+    if out is not None:
+        _write(out, b"".join(plan_json.dump_plan(made)).decode())
+    if markdown is not None:
+        _write(markdown, plan_markdown.render_plan(made))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file that only its owner may read."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise SettingsInvalid(f"cannot write `{path}`: {error.strerror}", hint="choose another place") from error

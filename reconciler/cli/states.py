@@ -1,0 +1,162 @@
+"""`state …`, `output`, `import`: what is recorded, and how a person sets it right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.invocation import pass_invocation
+from reconciler.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from reconciler.cli.invocation import Invocation
+
+
+@click.command()
+@click.argument("globs", nargs=-1, metavar="[GLOB]...")
+@click.option("--format", "form", type=click.Choice(["text", "json", "env"]), default="text", show_default=True)
+@pass_invocation
+def output(invocation: Invocation, globs: tuple[str, ...], form: str) -> int:
+    """Print address and batch id of what is recorded, for the jobs that upload."""
+    from reconciler import records
+    from reconciler.core.address import Globs
+    from reconciler.views import state_text
+
+    wanted = Globs(globs)
+    state = records.read(invocation.workspace()).state
+    ids = {address: record.id for address, record in state.records.items() if wanted.match(address)}
+    view = {"text": state_text.output_text, "json": state_text.output_json, "env": state_text.output_env}[form]
+    text = view(ids).rstrip("\n")
+    invocation.console.out([text] if text else [])
+    return ExitCode.OK
+
+
+@click.command("import")
+@click.argument("address")
+@click.argument("batch_id")
+@pass_invocation
+def import_(invocation: Invocation, address: str, batch_id: str) -> int:
+    """Record the existing batch BATCH_ID at ADDRESS; this also settles which of two is right."""
+    from reconciler import recovery
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.connect import connector
+
+    connect = connector(invocation.root, 8)
+    record = run_interruptible(lambda _: recovery.import_batch(invocation.workspace(), address, batch_id, connect))
+    invocation.console.out([f"recorded {record.address}: {record.id}"])
+    return ExitCode.OK
+
+
+@click.group()
+def state() -> None:
+    """Look at the records, and mend them by hand."""
+
+
+@state.command("list")
+@click.argument("globs", nargs=-1, metavar="[GLOB]...")
+@pass_invocation
+def list_(invocation: Invocation, globs: tuple[str, ...]) -> int:
+    """List the recorded batches."""
+    from reconciler import records
+    from reconciler.core.address import Globs
+    from reconciler.views import state_text
+
+    loaded = records.read(invocation.workspace())
+    wanted = Globs(globs)
+    shown = {address: record for address, record in loaded.state.records.items() if wanted.match(address)}
+    invocation.console.out(state_text.list_text(shown))
+    if loaded.open_intents:
+        invocation.console.err([f"{len(loaded.open_intents)} creates of an earlier run are undecided: run `apply`"])
+    return ExitCode.OK
+
+
+@state.command("show")
+@click.argument("address")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@pass_invocation
+def show_record(invocation: Invocation, address: str, form: str) -> int:
+    """Show one record."""
+    from reconciler import records
+    from reconciler.views import state_text
+
+    record = records.one(invocation.workspace(), address)
+    if form == "json":
+        invocation.console.out([json.dumps(state_text.record_json(record), indent=2, sort_keys=True)])
+    else:
+        invocation.console.out(state_text.show_text(record))
+    return ExitCode.OK
+
+
+@state.command()
+@click.argument("origin", metavar="FROM")
+@click.argument("target", metavar="TO")
+@pass_invocation
+def mv(invocation: Invocation, origin: str, target: str) -> int:
+    """Rename a record; the batch stays."""
+    from reconciler import records
+
+    records.move(invocation.workspace(), origin, target)
+    invocation.console.out([f"moved {origin} to {target}"])
+    return ExitCode.OK
+
+
+@state.command()
+@click.argument("address")
+@pass_invocation
+def rm(invocation: Invocation, address: str) -> int:
+    """Forget a record; the batch stays."""
+    from reconciler import records
+
+    record = records.remove(invocation.workspace(), address)
+    invocation.console.out([f"forgot {address}: batch {record.id} stays in place"])
+    return ExitCode.OK
+
+
+@state.command()
+@pass_invocation
+def rebuild(invocation: Invocation) -> int:
+    """Make the state file anew from Catalog, for the declared addresses."""
+    from reconciler import recovery
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.connect import connector
+
+    connect = connector(invocation.root, 8)
+    rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), connect))
+    count = len(rebuilt.state.records)
+    invocation.console.out([f"recorded {count} batch{'es' if count != 1 else ''} from Catalog"])
+    if rebuilt.not_found:
+        invocation.console.out([f"{rebuilt.not_found} declared addresses have no batch: `apply` would create them"])
+    return ExitCode.OK
+
+
+@state.command()
+@pass_invocation
+def check(invocation: Invocation) -> int:
+    """Compare state, journal and Catalog; exit 1 when they disagree."""
+    from reconciler import recovery
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.connect import connector
+
+    connect = connector(invocation.root, 8)
+    report = run_interruptible(lambda _: recovery.check(invocation.workspace(), connect))
+    from reconciler.views.state_text import check_text
+
+    invocation.console.out(check_text(report))
+    return ExitCode.OK if report.is_sound else ExitCode.ERROR
+
+
+@state.command()
+@click.argument("base", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("ours", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("theirs", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@pass_invocation
+def merge(invocation: Invocation, base: Path, ours: Path, theirs: Path) -> int:
+    """Merge two state files as a Git merge driver does (`%O %A %B`): the result goes to OURS."""
+    from reconciler import records
+
+    merged = records.merge(base, ours, theirs)
+    invocation.console.err([f"merged {len(merged.records)} records"])
+    return ExitCode.OK

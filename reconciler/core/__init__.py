@@ -1,0 +1,36 @@
+"""The pure core: no I/O, no clock, no randomness, no asyncio. Text becomes values, values become a plan.
+
+Theory of operation
+-------------------
+Three sides are compared at each address:
+
+- *desired*: what the manifests say (`manifest` parses, `expand` multiplies);
+- *recorded*: what the state file and its journal say (`state`, `journal`);
+- *observed*: what Catalog says now (`observation`).
+
+`planner.make_plan` walks over all addresses and asks `decide` for the row of this table:
+
+| desired | recorded | observed | action |
+| --- | --- | --- | --- |
+| - | - | any | none: what carries no record of ours is never touched |
+| D | - | none with its external id | create |
+| D | - | one with its external id, same dataset | adopt; a dead one is followed by the next generation |
+| D | - | two or more | conflict, all ids named |
+| D, in `imports` | - | that id, same dataset | import |
+| D = R | R | open, in flight, done | none |
+| D = R | R | missing, aborted, abandoned | create generation + 1 |
+| D = R | R | failed, withdrawn, stuck | drift; create generation + 1 only if `recreate_when` says so |
+| D != R in own tags | R | live | update in place |
+| D != R otherwise | R | open | replace: create the next generation, then abort the old |
+| D != R otherwise | R | done | replace: the next generation replays the old |
+| moved | R at `from` | | rename in the record |
+| - | R | any | forget; or delete where `on_remove: delete` |
+
+Two rules hold everything together. An external id is a pure function of project, environment, address and generation
+(`identity`), so every batch can be found again and the state file is only a cache of the truth. And a create is planned
+only where two ways of looking, that fail independently, agree that there is nothing (`refresh` sees to that).
+
+What stands at an address need not be what the record says: a live batch of a later generation (a run whose record was
+lost), or the only live batch with the record's external id (the recorded one is gone), stands instead. Then the same
+table applies to it.
+"""

@@ -1,0 +1,356 @@
+"""The decision table of design §7, one function per group of rows. Pure: three sides in, one decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.batch import DEFAULT_FORMAT, OnRemove, Record, Spec, StatusClass
+from reconciler.core.observation import DEAD
+from reconciler.core.plan import Action, Change, Conflict, Drift, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.core.batch import Desired, Json, Observed
+    from reconciler.core.identity import Identity
+    from reconciler.core.observation import Observation
+
+Decision = Change | Conflict | None
+
+GONE_WORDS = {StatusClass.MISSING: "missing", StatusClass.FAILED: "failed", StatusClass.WITHDRAWN: "withdrawn"}
+"""The word of `recreate_when` for a class; an unfinished batch goes by its own status word."""
+
+GONE_REASONS = {
+    "missing": Reason.MISSING,
+    "aborted": Reason.ABORTED,
+    "abandoned": Reason.ABANDONED,
+    "failed": Reason.FAILED,
+    "withdrawn": Reason.WITHDRAWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands at an address: a record, and how it came to be known."""
+
+    record: Record
+    status: StatusClass | None
+    """None when Catalog was not asked: then it is taken to be as recorded."""
+    observed: Observed | None
+    adopted: Reason | None = None
+    """Why the record is new (found in Catalog, or named in `imports`); None when the state held it."""
+    imported: bool = False
+    previous_address: str | None = None
+    deposed: tuple[str, ...] = ()
+    """Recorded batches that this one replaced and that are still open."""
+
+
+def external_id(identity: Identity, desired: Desired, generation: int) -> str:
+    """The external id of a generation: derived, or the manifest's own with the later generations numbered."""
+    if desired.external_id is None:
+        return identity.external_id(desired.address, generation)
+    return desired.external_id if generation == 1 else f"{desired.external_id}.{generation}"
+
+
+def differing(desired: Desired, record: Record, observed: Observed | None) -> frozenset[str]:
+    """The names of the fields that the manifest sets, or set when the batch was recorded, and that are otherwise.
+
+    A field that is neither in the record nor in the manifest is nobody's business: no phantom differences.
+    """
+    names = {
+        name
+        for name in (desired.spec.keys() | record.spec.keys()) - {"tags"}
+        if wanted(desired.spec, name) != known(record.spec, name, observed)
+    }
+    if not desired.lifecycle.ignore_tags and tags_differ(desired.spec, record.spec, observed):
+        names.add("tags")
+    if desired.external_id is not None and not _same_base(desired.external_id, record):
+        names.add("external_id")
+    if desired.dataset != record.dataset:
+        names.add("dataset")
+    if desired.lifecycle.on_remove is not record.on_remove:
+        names.add("on_remove")
+    return frozenset(names)
+
+
+DEFAULTS: Mapping[str, Json] = {
+    "format": DEFAULT_FORMAT,
+    "multiline": False,
+    "csv": {},
+    "error_diagnostics": False,
+    "partial_ingestion_percent": 0,
+    "replaces": [],
+}
+"""What AEP takes for a field that a request leaves out (aep-api.md §3.1)."""
+
+
+def wanted(spec: Spec, name: str) -> object:
+    """What the manifest wants a field to be, where it says nothing AEP's default."""
+    return spec.get(name, DEFAULTS.get(name))
+
+
+def known(spec: Spec, name: str, observed: Observed | None) -> object:
+    """What a field is: as recorded, else as observed where Catalog shows it, else AEP's default."""
+    if name in spec:
+        return spec.get(name)
+    shown = {"format": observed.format, "multiline": observed.multiline}.get(name) if observed else None
+    return DEFAULTS.get(name) if shown is None else shown
+
+
+def spec_of(observed: Observed, desired: Desired) -> Spec:
+    """The spec of a batch that was found, not made: what Catalog shows of the fields that the manifest sets."""
+    spec = Spec(**desired.spec)
+    if "format" in spec and observed.format is not None:
+        spec["format"] = observed.format
+    if "multiline" in spec and observed.multiline is not None:
+        spec["multiline"] = observed.multiline
+    tags = {name: list(observed.tags[name]) for name in spec.get("tags", {}) if name in observed.tags}
+    if tags:
+        spec["tags"] = tags
+    else:
+        spec.pop("tags", None)
+    return spec if spec != desired.spec else desired.spec
+
+
+def tags_differ(desired: Spec, recorded: Spec, observed: Observed | None) -> bool:
+    """Whether own tags are not as the manifest says: in the record, or changed in Catalog by another hand."""
+    tags = desired.get("tags", {})
+    if tags != recorded.get("tags", {}):
+        return True
+    return observed is not None and any(list(observed.tags.get(name, ())) != tags[name] for name in tags)
+
+
+def _same_base(override: str, record: Record) -> bool:
+    return record.external_id in {override, f"{override}.{record.generation}"}
+
+
+def decide(identity: Identity, desired: Desired, standing: Standing | None, *, forced: bool, next_free: int) -> Decision:
+    """The row of the table for a declared address.
+
+    `next_free` is the first generation whose external id nobody carries; `forced` is `--replace`.
+    """
+    if standing is None:
+        return _create(identity, desired, next_free)
+    record = standing.record
+    recreation = _recreation(desired, standing)
+    if recreation is not None:
+        deposed = record.deposed + standing.deposed
+        after = _next(identity, desired, max(next_free, record.generation + 1), deposed)
+        return _change(Action.CREATE, standing, recreation, after, withdraw=deposed)
+    if _is_gone(standing):
+        return _as_found(desired, standing)
+    differences = differing(desired, record, standing.observed)
+    if forced or differences - {"tags", "on_remove"}:
+        return _replacement(identity, desired, standing, differences, forced=forced, next_free=next_free)
+    if differences:
+        return _update(desired, standing, differences)
+    return _as_found(desired, standing)
+
+
+def _create(identity: Identity, desired: Desired, generation: int) -> Change:
+    return Change(Action.CREATE, desired.address, Reason.NEW, None, _next(identity, desired, generation, ()))
+
+
+def _recreation(desired: Desired, standing: Standing) -> Reason | None:
+    """Why a next generation is due although nothing changed in the manifests; None when it is not."""
+    if standing.status is None:
+        return None
+    word = GONE_WORDS.get(standing.status)
+    if standing.status is StatusClass.UNFINISHED and standing.observed is not None:
+        word = standing.observed.status
+    return GONE_REASONS[word] if word is not None and word in desired.lifecycle.recreate_when else None
+
+
+def _is_gone(standing: Standing) -> bool:
+    return standing.status in DEAD or standing.status in {StatusClass.FAILED, StatusClass.STUCK}
+
+
+def _replacement(
+    identity: Identity,
+    desired: Desired,
+    standing: Standing,
+    differences: frozenset[str],
+    *,
+    forced: bool,
+    next_free: int,
+) -> Change | Conflict:
+    record = standing.record
+    problem = _replace_problem(desired, standing, differences)
+    if problem is not None:
+        return problem
+    generation = max(next_free, record.generation + 1)
+    deposed = record.deposed + standing.deposed
+    predecessors: tuple[str, ...] = ()
+    if standing.status is StatusClass.DONE:
+        predecessors = (record.id,)
+    else:
+        deposed = (*deposed, record.id)
+    return _change(
+        Action.REPLACE,
+        standing,
+        Reason.REQUESTED if forced else Reason.SPEC_CHANGED,
+        _next(identity, desired, generation, deposed),
+        predecessors=predecessors,
+        withdraw=deposed,
+    )
+
+
+def _replace_problem(desired: Desired, standing: Standing, differences: frozenset[str]) -> Conflict | None:
+    record = standing.record
+    if standing.imported:
+        fields = ", ".join(f"`{name}`" for name in sorted(differences))
+        return Conflict(
+            desired.address,
+            f"is to be imported from batch `{record.id}`, which differs in {fields}",
+            "make the manifest say what the batch is: these fields can only be set at creation",
+            (record.id,),
+            desired.place,
+        )
+    if desired.lifecycle.prevent_replace:
+        fields = ", ".join(f"`{name}`" for name in sorted(differences)) or "`--replace`"
+        return Conflict(
+            desired.address,
+            f"must be replaced because of {fields}, and `prevent_replace` forbids it",
+            "take the change back, or set `prevent_replace: false` in a reviewed change first",
+            (record.id,),
+            desired.place,
+        )
+    if standing.status is StatusClass.IN_FLIGHT:
+        return Conflict(
+            desired.address,
+            "must be replaced, but AEP is still processing its batch",
+            "plan again when the batch is done, or leave it out with `--target`",
+            (record.id,),
+            desired.place,
+        )
+    if "dataset" in differences and standing.status is StatusClass.DONE:
+        return Conflict(
+            desired.address,
+            f"now belongs to dataset `{desired.dataset}`, but its batch holds data in `{record.dataset}`",
+            "a replay cannot cross datasets: declare a new batch, and forget or delete this one",
+            (record.id,),
+            desired.place,
+        )
+    return None
+
+
+def _update(desired: Desired, standing: Standing, differences: frozenset[str]) -> Change:
+    spec = standing.record.spec
+    if "tags" in differences:
+        spec = Spec(**spec)
+        spec["tags"] = desired.spec.get("tags", {})
+        if not spec["tags"]:
+            del spec["tags"]
+    after = replace(
+        standing.record,
+        address=desired.address,
+        on_remove=desired.lifecycle.on_remove,
+        spec=spec,
+        deposed=standing.record.deposed + standing.deposed,
+    )
+    if standing.adopted is not None:
+        action = Action.IMPORT if standing.imported else Action.ADOPT
+        return _change(action, standing, standing.adopted, after, withdraw=after.deposed)
+    reason = Reason.TAGS_CHANGED if "tags" in differences else Reason.RULES_CHANGED
+    return _change(Action.UPDATE, standing, reason, after, withdraw=after.deposed)
+
+
+def _as_found(desired: Desired, standing: Standing) -> Decision:
+    """No difference: nothing, or what is left to write down."""
+    deposed = standing.record.deposed + standing.deposed
+    after = replace(standing.record, address=desired.address, deposed=deposed)
+    if standing.adopted is not None:
+        action = Action.IMPORT if standing.imported else Action.ADOPT
+        return _change(action, standing, standing.adopted, after, withdraw=deposed)
+    if deposed:
+        return _change(Action.DELETE, standing, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
+    if standing.previous_address is not None:
+        return _change(Action.MOVE, standing, Reason.MOVED, after)
+    return None
+
+
+def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[str, ...]) -> Record:
+    return Record(
+        address=desired.address,
+        id="",
+        dataset=desired.dataset,
+        external_id=external_id(identity, desired, generation),
+        generation=generation,
+        on_remove=desired.lifecycle.on_remove,
+        spec=desired.spec,
+        deposed=deposed,
+    )
+
+
+def _change(
+    action: Action,
+    standing: Standing,
+    reason: Reason,
+    after: Record | None,
+    *,
+    predecessors: tuple[str, ...] = (),
+    withdraw: tuple[str, ...] = (),
+) -> Change:
+    return Change(
+        action=action,
+        address=after.address if after is not None else standing.record.address,
+        reason=reason,
+        before=standing.record,
+        after=after,
+        previous_address=standing.previous_address,
+        predecessors=predecessors,
+        withdraw=withdraw,
+    )
+
+
+def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
+    """The row of the table for a record without a declaration."""
+    record = standing.record
+    wanted = OnRemove.DELETE if destroy else record.on_remove
+    reason = Reason.DESTROY if destroy else Reason.NOT_DECLARED
+    if wanted is OnRemove.FORGET:
+        return _change(Action.FORGET, standing, reason, None)
+    gone = standing.status in DEAD or standing.status is StatusClass.FAILED
+    if gone and not record.deposed:
+        return _change(Action.FORGET, standing, Reason.ALREADY_GONE, None)
+    if standing.status in {StatusClass.IN_FLIGHT, StatusClass.STUCK}:
+        return Conflict(
+            record.address,
+            f"is to be deleted, but AEP is still processing its batch `{record.id}`",
+            "plan again when the batch is done, or leave it out with `--target`",
+            (record.id,),
+        )
+    withdraw = record.deposed if gone else (*record.deposed, record.id)
+    return _change(Action.DELETE, standing, reason, None, withdraw=withdraw)
+
+
+def drift_of(record: Record, standing: Standing, observation: Observation) -> Drift | None:
+    """What happened to a recorded batch behind our back, if anything worth a person's look."""
+    observed = observation.by_id.get(record.id)
+    final = observation.final(record.id)
+    if final != record.id:
+        status = observed.status if observed else "missing"
+        return Drift(record.address, record.id, status, f"was consolidated by the platform into `{final}`")
+    status = observation.status_class(record.id)
+    if observed is None:
+        return Drift(record.address, record.id, "missing", "is gone from Catalog")
+    hint = "set `recreate_when` in its `lifecycle` to have a next one made, or `state rm` it"
+    match status:
+        case StatusClass.FAILED:
+            return Drift(record.address, record.id, observed.status, "failed", hint, observed.errors)
+        case StatusClass.WITHDRAWN:
+            return Drift(record.address, record.id, observed.status, "was withdrawn", hint)
+        case StatusClass.UNFINISHED:
+            return Drift(record.address, record.id, observed.status, f"was {observed.status}")
+        case StatusClass.STUCK:
+            return Drift(
+                record.address, record.id, observed.status, "is stalled: AEP's retries are exhausted", "ask AEP support"
+            )
+        case _:
+            known = record.spec.get("tags", {})
+            changed = sorted(name for name in known if list(observed.tags.get(name, ())) != known[name])
+            if changed and standing.adopted is None:
+                names = ", ".join(f"`{name}`" for name in changed)
+                return Drift(record.address, record.id, observed.status, f"tags were changed in Catalog: {names}")
+            return None

@@ -1,0 +1,232 @@
+"""What will be done, as values: a plan is changes, drift and conflicts. Deciding is `decide`; doing is `engine`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from reconciler.core.batch import Json, Record
+    from reconciler.core.diagnostics import Place
+    from reconciler.core.identity import Identity
+
+
+class Action(StrEnum):
+    """What will be done at one address. A closed set: the engine matches on it."""
+
+    CREATE = "create"
+    ADOPT = "adopt"
+    IMPORT = "import"
+    UPDATE = "update"
+    REPLACE = "replace"
+    MOVE = "move"
+    FORGET = "forget"
+    DELETE = "delete"
+
+    @property
+    def symbol(self) -> str:
+        """How it looks in front of an address."""
+        return SYMBOLS[self]
+
+
+SYMBOLS = {
+    Action.CREATE: "+",
+    Action.ADOPT: "<=",
+    Action.IMPORT: "<=",
+    Action.UPDATE: "~",
+    Action.REPLACE: "+/-",
+    Action.MOVE: ">",
+    Action.FORGET: ".",
+    Action.DELETE: "-",
+}
+
+
+class Reason(StrEnum):
+    """Why, for people only: nothing branches on it."""
+
+    NEW = "not in the state, not in Catalog"
+    SETTLING = "an earlier run asked for it and got no answer"
+    LOST_RECORD = "exists in Catalog, the state does not know it"
+    NEWER_GENERATION = "a later generation exists in Catalog"
+    SURVIVOR = "the recorded batch is gone, this one carries its external id"
+    DECLARED_IMPORT = "named in `imports`"
+    MISSING = "the batch is gone from Catalog"
+    ABORTED = "the batch was aborted"
+    ABANDONED = "the batch was abandoned: nobody completed it in time"
+    FAILED = "the batch failed"
+    WITHDRAWN = "the batch was withdrawn"
+    TAGS_CHANGED = "tags differ"
+    RULES_CHANGED = "lifecycle differs"
+    SPEC_CHANGED = "fields differ that can only be set at creation"
+    REQUESTED = "asked for with `--replace`"
+    MOVED = "moved in the manifests"
+    NOT_DECLARED = "no longer declared"
+    ALREADY_GONE = "no longer declared, and the batch is gone"
+    DESTROY = "asked for with `--destroy`"
+    UNFINISHED_REPLACEMENT = "replaced, and not yet aborted"
+    FOLLOWED = "consolidated by the platform into another batch"
+    REFRESHED = "changed in Catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One action at one address, and all that is needed to carry it out."""
+
+    action: Action
+    address: str
+    reason: Reason
+    before: Record | None
+    """The record as it is; None when there is none."""
+    after: Record | None
+    """The record as it will be, with an empty `id` where AEP has yet to choose one; None when there will be none."""
+    previous_address: str | None = None
+    """Where the record stands now, when the manifests moved it."""
+    predecessors: tuple[str, ...] = ()
+    """Batches that a new one replays."""
+    withdraw: tuple[str, ...] = ()
+    """Batches to abort or revert, once the rest is done; which of both is decided by their status at that moment."""
+    record_only: bool = False
+    """Whether only the record changes and nothing is asked of AEP (`--refresh-only`)."""
+
+    @property
+    def creates(self) -> bool:
+        """Whether a batch comes into being."""
+        return self.action in {Action.CREATE, Action.REPLACE}
+
+    @property
+    def effect(self) -> dict[str, Json]:
+        """What the change does and nothing else: the same effect is the same approval."""
+        after = self.after
+        return {
+            "action": self.action.value,
+            "address": self.address,
+            "previous_address": self.previous_address,
+            "before": None if self.before is None else self.before.id,
+            "after": None
+            if after is None
+            else {
+                "id": after.id,
+                "dataset": after.dataset,
+                "external_id": after.external_id,
+                "generation": after.generation,
+                "on_remove": after.on_remove.value,
+                "spec": dict(after.spec),  # type: ignore[dict-item]  # a TypedDict is plain JSON
+                "deposed": list(after.deposed),
+                "rivals": list(after.rivals),
+            },
+            "predecessors": list(self.predecessors),
+            "withdraw": list(self.withdraw),
+            "record_only": self.record_only,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Observed differs from recorded, by another hand. Reported; an action follows only where a change says so."""
+
+    address: str
+    id: str
+    status: str
+    """AEP's word, or `missing`."""
+    message: str
+    hint: str | None = None
+    errors: tuple[str, ...] = ()
+    """What the service says went wrong; untrusted text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Something only a person can settle: nothing is guessed and the plan cannot be applied."""
+
+    address: str
+    message: str
+    hint: str
+    ids: tuple[str, ...] = ()
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A live batch that carries our marker and that no record knows."""
+
+    id: str
+    status: str
+    address: str | None
+    """What its tag says; untrusted text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The counts of the summary line; a replacement counts as one add and one destroy."""
+
+    add: int = 0
+    change: int = 0
+    destroy: int = 0
+    imported: int = 0
+    adopt: int = 0
+    forget: int = 0
+    move: int = 0
+    drift: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that would be done, in the order of addresses."""
+
+    identity: Identity
+    today: date
+    changes: tuple[Change, ...]
+    drift: tuple[Drift, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
+    recorded: int = 0
+    """How many batches the state holds."""
+    declared: int = 0
+    """How many batches the manifests declare."""
+    unsettled: int = 0
+    """Open intents of an earlier run that are still undecided."""
+    destroys_all: bool = False
+    """Asked for with `--destroy`."""
+    refresh_only: bool = False
+    """Asked for with `--refresh-only`: drift is the subject, and only records change."""
+    how: str = ""
+    """How Catalog was read, for people."""
+
+    @property
+    def has_changes(self) -> bool:
+        """The one property that the exit code, the prompt and `No changes.` ask."""
+        return bool(self.changes) or (self.refresh_only and bool(self.drift))
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The counts."""
+        count = Counter(change.action for change in self.changes)
+        withdrawn = sum(1 for c in self.changes if c.withdraw and c.action not in {Action.DELETE, Action.REPLACE})
+        return Summary(
+            add=count[Action.CREATE] + count[Action.REPLACE],
+            change=count[Action.UPDATE],
+            destroy=count[Action.DELETE] + count[Action.REPLACE] + withdrawn,
+            imported=count[Action.IMPORT],
+            adopt=count[Action.ADOPT],
+            forget=count[Action.FORGET],
+            move=sum(1 for change in self.changes if change.previous_address is not None),
+            drift=len(self.drift),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical actions and of whose state they change, never of any text."""
+        result = sha256()
+        who = self.identity
+        result.update(json.dumps([who.project, who.environment, who.org, who.sandbox]).encode())
+        for change in self.changes:
+            result.update(b"\n")
+            result.update(json.dumps(change.effect, sort_keys=True, separators=(",", ":")).encode())
+        return result.hexdigest()

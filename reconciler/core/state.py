@@ -1,0 +1,238 @@
+"""What is recorded, and the bytes of the state file: facts only, one line per batch, the same bytes for the same facts.
+
+The format is design §6. Nothing here repairs a file: whatever is not whole, not ours or not unique is refused, with
+its line and the way on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from reconciler.core import lines
+from reconciler.core.address import is_address
+from reconciler.core.batch import OnRemove, Record
+from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
+from reconciler.core.identity import Identity
+from reconciler.core.lines import Fields, LineInvalid, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from reconciler.core.batch import Spec
+
+FORMAT = 1
+"""The version of both formats, state and journal."""
+
+END = '{"end": true}'
+
+RESTORE = "restore the file from Git (`git checkout -- FILE`), or make it anew from Catalog with `reconciler state rebuild`"
+
+HEADER_FIELDS = frozenset({"format", "project", "environment", "org", "sandbox"})
+_TEXT = r'"([^"\\\x00-\x1f]+)"'
+_PLAIN = re.compile(
+    rf'\{{"address": {_TEXT}, "id": {_TEXT}, "dataset": {_TEXT}, "external_id": {_TEXT}, '
+    r'"generation": ([1-9][0-9]{0,8}), "on_remove": "(forget|delete)"'
+)
+_ON_REMOVE = {each.value: each for each in OnRemove}
+_CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>|\|\|\|\|\|\|\||=======\r?$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The recorded side: whose it is, and one record per address."""
+
+    identity: Identity
+    records: Mapping[str, Record] = field(default_factory=dict)
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of a state file's bytes, in hex: what a journal says it extends."""
+    return sha256(data).hexdigest()
+
+
+def dump(state: State) -> bytes:
+    """The state as the bytes of its file. Raises `StateMismatch` for a batch at two addresses: it could not be read back."""
+    found = clashes(state.records.values())
+    if found:
+        raise StateMismatch(
+            "the state contradicts itself and is not written",
+            detail="\n".join(found),
+            hint="look at the batches in AEP, then take the wrong one out with `reconciler state rm ADDRESS`",
+        )
+    specs: dict[int, str] = {}  # by identity: records share their specs, and all of them live through this function
+    text = [header(state.identity)]
+    for address in sorted(state.records):
+        record = state.records[address]
+        spec = specs.get(id(record.spec))
+        if spec is None:
+            spec = specs[id(record.spec)] = encode(record.spec)
+        text.append(lines.seal(lines.record_body(record, spec))[0])
+    text.append(END + "\n")
+    return "\n".join(text).encode()
+
+
+def header(identity: Identity, **more: str) -> str:
+    """The first line of a state file; a journal's says more."""
+    fields = {
+        "format": FORMAT,
+        "project": identity.project,
+        "environment": identity.environment,
+        "org": identity.org,
+        "sandbox": identity.sandbox,
+        **more,
+    }
+    return "{" + ", ".join(f'"{name}": {encode(value)}' for name, value in fields.items()) + "}"
+
+
+def parse(data: bytes, identity: Identity | None, file: str) -> State:
+    """The state that the file's bytes are; `identity`, when given, is whose it must be; `file` names it in errors.
+
+    Raises `StateCorrupt`, `StateFromFuture` or `StateMismatch`. Records may stand in any order; line ends may be CRLF.
+    """
+    text = _text(data, file)
+    rows = [row.removesuffix("\r") for row in text.split("\n")]
+    if not rows[-1]:
+        rows.pop()
+    own = _identity(rows[0], file)
+    check_identity(own, identity, file)
+    _check_end(rows, file)
+    records = _records(rows[1:-1], file)
+    found = clashes(records, first_line=2)
+    if found:
+        raise StateCorrupt(
+            f"`{file}` contradicts itself", detail="\n".join(found), hint="take the wrong line out, or " + RESTORE
+        )
+    return State(own, {record.address: record for record in records})
+
+
+def _text(data: bytes, file: str) -> str:
+    if not data.strip():
+        raise StateCorrupt(
+            f"`{file}` is empty",
+            detail="an empty file is not an empty state: it may be what a full disk or a broken merge left behind",
+            hint=RESTORE,
+        )
+    suspicious = b"<<<<<<<" in data or b">>>>>>>" in data  # the pattern alone takes a second per 200 MB
+    marks = [data.count(b"\n", 0, mark.start()) + 1 for mark in _CONFLICT.finditer(data)] if suspicious else []
+    if marks:
+        raise StateCorrupt(
+            f"`{file}` has Git conflict markers at line {', '.join(map(str, marks))}",
+            hint="undo the merge of this file and let `reconciler state merge BASE OURS THEIRS` do it, by hand or as "
+            "a Git merge driver: it knows which lines belong together",
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise StateCorrupt(f"`{file}`, line {line}: it is not UTF-8 text", hint=RESTORE) from error
+
+
+def _identity(row: str, file: str) -> Identity:
+    try:
+        fields = lines.fields_of(row, by_hand=True)
+        own = identity_in(fields, file)
+        lines.refuse_others(fields, HEADER_FIELDS)
+    except LineInvalid as error:
+        raise StateCorrupt(f"`{file}` does not begin like a state file", detail=f"line 1: {error}", hint=RESTORE) from error
+    return own
+
+
+def identity_in(fields: Fields, file: str) -> Identity:
+    """Whose a header says the file is. Raises `StateFromFuture` or `LineInvalid`."""
+    version = lines.number_in(fields, "format", 1)
+    if version > FORMAT:
+        raise StateFromFuture(
+            f"`{file}` has format {version}, and this reconciler reads formats up to {FORMAT}",
+            hint="install the reconciler version that wrote it, or a newer one",
+        )
+    return Identity(
+        project=lines.text_in(fields, "project"),
+        environment=lines.text_in(fields, "environment"),
+        org=lines.text_in(fields, "org"),
+        sandbox=lines.text_in(fields, "sandbox"),
+    )
+
+
+def check_identity(own: Identity, expected: Identity | None, file: str) -> None:
+    """Raise `StateMismatch` if the file is another project's, environment's, organisation's or sandbox's."""
+    if expected is None or own == expected:
+        return
+    pairs = [(name, getattr(own, name), getattr(expected, name)) for name in ("project", "environment", "org", "sandbox")]
+    raise StateMismatch(
+        f"`{file}` belongs to another {', '.join(name for name, a, b in pairs if a != b)}",
+        detail="\n".join(f"{name}: the file says `{a}`, this run is for `{b}`" for name, a, b in pairs if a != b),
+        hint="check `--env`, `--state` and the project file; a state is never taken over by another environment",
+    )
+
+
+def _check_end(rows: Sequence[str], file: str) -> None:
+    try:
+        whole = lines.fields_of(rows[-1]) == {"end": True} and len(rows) > 1
+    except LineInvalid:
+        whole = False
+    if not whole:
+        raise StateCorrupt(
+            f"`{file}` is cut off: its last line is not `{END}`", detail=f"it has {len(rows)} lines", hint=RESTORE
+        )
+
+
+def _records(rows: Sequence[str], file: str) -> list[Record]:
+    records, specs = [], dict[str, "Spec"]()
+    for number, row in enumerate(rows, start=2):
+        try:
+            records.append(_record(row, specs))
+        except LineInvalid as error:
+            raise StateCorrupt(
+                f"`{file}`, line {number}: {error}",
+                hint=RESTORE + "; if you edited the line on purpose, delete its `sum`",
+            ) from error
+    return records
+
+
+def _record(row: str, specs: dict[str, Spec]) -> Record:
+    """One record. A line as `dump` writes it is read by a pattern, any other as JSON: same result, a third of the time."""
+    text, checksum = lines.unseal(row)
+    if checksum is None:
+        return lines.record_in(lines.fields_of(text, by_hand=True))
+    start, _, spec_text = text.partition(lines.SPEC_MARK)
+    plain, spec = _PLAIN.fullmatch(start), _shared(spec_text[:-1], specs)
+    if plain is None or spec is None:
+        return lines.record_in(lines.fields_of(text))
+    address, batch, dataset, external_id, generation, on_remove = plain.groups()
+    if not is_address(address):
+        raise LineInvalid(lines.NO_ADDRESS)
+    return Record(address, batch, dataset, external_id, int(generation), _ON_REMOVE[on_remove], spec)
+
+
+def _shared(text: str, specs: dict[str, Spec]) -> Spec | None:
+    """The spec that the text is, equal ones as one value: 100,000 records of three manifests stay small."""
+    if text not in specs:
+        try:
+            specs[text] = lines.spec_in({"spec": lines.fields_of(text)})
+        except LineInvalid:
+            return None
+    return specs[text]
+
+
+def clashes(records: Iterable[Record], first_line: int | None = None) -> list[str]:
+    """What must be unique and is not, one sentence each: address, batch id, external id; with lines when counted."""
+    records = list(records)
+    found = []
+    for name in ("address", "id", "external_id"):
+        values = [getattr(record, name) for record in records]
+        if len(set(values)) < len(values):
+            for value, count in sorted(Counter(values).items()):
+                if count > 1:
+                    at = [index for index, each in enumerate(values) if each == value]
+                    found.append(f"{name} `{value}` stands at " + " and ".join(_where(records, at, first_line)))
+    return found
+
+
+def _where(records: Sequence[Record], at: Iterable[int], first_line: int | None) -> list[str]:
+    if first_line is None:
+        return [f"`{records[index].address}`" for index in at]
+    return [f"`{records[index].address}` (line {first_line + index})" for index in at]

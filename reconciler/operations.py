@@ -1,0 +1,352 @@
+"""One straight recipe per verb, as the README tells it. Reads and writes through the adapters; prints nothing."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.diagnostics import Diagnostic, Severity, has_errors, in_order
+from reconciler.core.errors import ManifestInvalid, ReconcilerError, Refused, StateCorrupt
+from reconciler.core.expand import expand, locate_place
+from reconciler.core.identity import Identity
+from reconciler.core.manifest import Manifests, choose_environment, parse
+from reconciler.core.plan import Action
+from reconciler.core.planner import Scope, Sides, make_plan
+from reconciler.core.policy import check_conflicts, check_limits
+from reconciler.core.state import State
+from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
+from reconciler.lock import hold
+from reconciler.refresh import Look, Patience, refresh
+from reconciler.sources import read_sources
+from reconciler.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from datetime import date
+    from pathlib import Path
+
+    from reconciler.core.batch import Desired, Record
+    from reconciler.core.diagnostics import Place
+    from reconciler.core.events import Account
+    from reconciler.core.journal import Entry, Intent
+    from reconciler.core.manifest import Source
+    from reconciler.core.plan import Plan
+    from reconciler.core.project import Environment
+    from reconciler.engine import Listener
+    from reconciler.ports import Platform
+    from reconciler.store import Loaded
+
+    Connect = Callable[["Declared"], AbstractAsyncContextManager[Platform]]
+    """Opens AEP (or the embedded emulator) for what was declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a run works: all paths below one root."""
+
+    root: Path
+    manifests: Path
+    today: date
+    environment: str | None = None
+    state_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run works."""
+
+    scope: Scope = field(default_factory=Scope)
+    refresh: bool = True
+    """Whether Catalog is read in full; else only what the changes rest on (apply) or nothing at all (plan)."""
+    ignore_limits: bool = False
+    lock_timeout: float = 0.0
+    """Seconds to wait for another run to end."""
+    parallelism: int = 8
+    settle: float = 30.0
+    """Seconds that Catalog is given to show what exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the manifests say for one environment."""
+
+    manifests: Manifests
+    environment: Environment
+    desired: Mapping[str, Desired]
+    sources: Sequence[Source]
+    warnings: tuple[Diagnostic, ...]
+
+    @property
+    def identity(self) -> Identity:
+        """Whose state and external ids these are."""
+        env = self.environment
+        return Identity(self.manifests.project.name, env.name, env.org, env.sandbox)
+
+    @property
+    def datasets(self) -> frozenset[str]:
+        """The AEP ids of the datasets that hold a declared batch."""
+        return frozenset(each.dataset for each in self.desired.values())
+
+
+def declare(workspace: Workspace) -> Declared:
+    """Read and expand the manifests. Raises `ManifestInvalid` with every mistake that they have."""
+    sources, manifests, found = _parsed(workspace)
+    if manifests is None:
+        raise ManifestInvalid(in_order(found))
+    environment = choose_environment(manifests.project, workspace.environment)
+    desired, more = expand(manifests, sources, environment.name, workspace.today)
+    found = in_order((*found, *more))
+    if has_errors(found):
+        raise ManifestInvalid(found)
+    return Declared(manifests, environment, {each.address: each for each in desired}, sources, found)
+
+
+def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
+    """Every finding in the manifests, offline."""
+    try:
+        return declare(workspace).warnings
+    except ManifestInvalid as invalid:
+        return invalid.diagnostics
+
+
+def _parsed(workspace: Workspace) -> tuple[Sequence[Source], Manifests | None, tuple[Diagnostic, ...]]:
+    sources, unreadable = read_sources(workspace.root, workspace.manifests)
+    manifests, mistakes = parse(sources)
+    found = (*unreadable, *mistakes)
+    return sources, None if has_errors(found) else manifests, found
+
+
+def identify(workspace: Workspace) -> Identity:
+    """Whose state the workspace's is; only the project file is read for it."""
+    sources, unreadable = read_sources(workspace.root, workspace.manifests)
+    project_file = [source for source in sources if source.is_project]
+    manifests, mistakes = parse(project_file)
+    if manifests is None:
+        raise ManifestInvalid(in_order((*unreadable, *mistakes)))
+    env = choose_environment(manifests.project, workspace.environment)
+    return Identity(manifests.project.name, env.name, env.org, env.sandbox)
+
+
+def state_path(workspace: Workspace, environment: str) -> Path:
+    """The state file of an environment."""
+    return workspace.state_file or workspace.root / "state" / f"{environment}.jsonl"
+
+
+def open_store(workspace: Workspace, declared: Declared) -> Store:
+    """The state directory of the declared environment."""
+    return Store(state_path(workspace, declared.environment.name), declared.identity)
+
+
+async def plan(workspace: Workspace, options: Options, connect: Connect) -> tuple[Declared, Plan]:
+    """What an apply would do now. Changes nothing, not even the journal."""
+    declared = declare(workspace)
+    store = open_store(workspace, declared)
+    with hold(store.lock_path, "plan", options.lock_timeout, required=False):
+        loaded = store.load()
+        if not options.refresh:
+            return declared, _offline(workspace, options, declared, loaded.state.records, loaded)
+        async with connect(declared) as platform:
+            records = dict(loaded.state.records)
+            run = _run(declared, options, platform, _NoJournal(), _ignore, loaded.open_intents)
+            unsettled = await settle_at_once(run, records)
+            return declared, await look(workspace, options, declared, platform, records, loaded, unsettled)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an apply did."""
+
+    declared: Declared
+    plan: Plan
+    account: Account | None
+    """None when nothing was to be done, or the person said no."""
+
+
+async def apply(
+    workspace: Workspace,
+    options: Options,
+    connect: Connect,
+    *,
+    approve: Callable[[Declared, Plan], Plan | None],
+    listener: Listener,
+    stop: Stop,
+) -> Applied:
+    """Plan, have it approved, carry it out, commit the state.
+
+    `approve` gets the plan and returns what of it may be done, or None. Raises `ReconcilerError` before the first
+    change; after it, what happened is in the account.
+    """
+    declared = declare(workspace)
+    store = open_store(workspace, declared)
+    with hold(store.lock_path, "apply", options.lock_timeout):
+        loaded = store.load()
+        async with AsyncExitStack() as stack:
+            platform = await stack.enter_async_context(connect(declared))
+            records = dict(loaded.state.records)
+            unsettled = await _settle(store, declared, options, platform, loaded, records)
+            proposed = await look(workspace, options, declared, platform, records, loaded, unsettled)
+            allowed = approve(declared, proposed)
+            if allowed is None:
+                return Applied(declared, proposed, None)
+            check(allowed, declared, options)
+            if not allowed.changes and not unsettled:
+                store.commit(State(declared.identity, records))
+                return Applied(declared, allowed, None)
+            journal = await stack.enter_async_context(store.open_journal())
+            run = _run(declared, options, platform, journal, listener, unsettled, stop)
+            account = await carry_out(allowed, run, records)
+        _commit(store, State(declared.identity, records), account)
+        return Applied(declared, allowed, account)
+
+
+def check(proposed: Plan, declared: Declared, options: Options) -> None:
+    """Raise `Refused` when the plan needs a person, or goes beyond what the project allows."""
+    problem = check_conflicts(proposed)
+    if problem is None and not options.ignore_limits:
+        problem = check_limits(proposed, declared.manifests.project.limits)
+    if problem is not None:
+        raise problem
+
+
+def _commit(store: Store, state: State, account: Account) -> None:
+    """Commit the state; when the disk refuses, the journal still has it all, and the account says so."""
+    try:
+        store.commit(state)
+    except ReconcilerError as error:
+        if account.cause is None:
+            account.cause = error
+
+
+async def _settle(
+    store: Store,
+    declared: Declared,
+    options: Options,
+    platform: Platform,
+    loaded: Loaded,
+    records: dict[str, Record],
+) -> list[Intent]:
+    """Decide by one look what an earlier run left open, and make the decisions durable."""
+    if not loaded.open_intents:
+        return []
+    async with store.open_journal() as journal:
+        run = _run(declared, options, platform, journal, _ignore, loaded.open_intents)
+        return await settle_at_once(run, records)
+
+
+async def look(
+    workspace: Workspace,
+    options: Options,
+    declared: Declared,
+    platform: Platform,
+    records: Mapping[str, Record],
+    loaded: Loaded,
+    unsettled: Sequence[Intent],
+) -> Plan:
+    """The plan for the records as Catalog is now.
+
+    Raises `ManifestInvalid` when a dataset does not exist, naming the line that declares it.
+    """
+    sides = _sides(declared, records)
+    if not options.refresh:
+        offline = _offline(workspace, options, declared, records, loaded)
+        sides = _narrowed(sides, {c.previous_address or c.address for c in offline.changes})
+    age = None if loaded.age_ms is None else loaded.age_ms / 1000
+    refreshed = await refresh(
+        platform,
+        Look(
+            sides=sides,
+            scope=options.scope,
+            today=workspace.today,
+            patience=Patience(options.settle, age),
+            unsettled=len(unsettled),
+            accept_all_missing=options.ignore_limits or options.scope.destroy,
+            listings=options.refresh,
+        ),
+    )
+    if refreshed.absent_datasets:
+        raise ManifestInvalid(_absent(declared, refreshed.absent_datasets))
+    return replace(refreshed.plan, recorded=len(records), declared=len(declared.desired))
+
+
+def _offline(
+    workspace: Workspace, options: Options, declared: Declared, records: Mapping[str, Record], loaded: Loaded
+) -> Plan:
+    sides = _sides(declared, records)
+    return make_plan(sides, today=workspace.today, scope=options.scope, unsettled=len(loaded.open_intents))
+
+
+def _sides(declared: Declared, records: Mapping[str, Record]) -> Sides:
+    return Sides(
+        identity=declared.identity,
+        desired=declared.desired,
+        records=records,
+        observation=None,
+        moves=declared.manifests.moves,
+        imports=declared.manifests.imports,
+    )
+
+
+def _narrowed(sides: Sides, addresses: Collection[str]) -> Sides:
+    """The sides, reduced to some addresses and where those were moved to."""
+    wanted = set(addresses)
+    wanted.update(move.target for move in sides.moves if move.origin in wanted)
+    return replace(
+        sides,
+        desired={address: each for address, each in sides.desired.items() if address in wanted},
+        records={address: each for address, each in sides.records.items() if address in wanted},
+        imports=[entry for entry in sides.imports if entry.target in wanted],
+    )
+
+
+def _absent(declared: Declared, absent: Collection[str]) -> tuple[Diagnostic, ...]:
+    """One diagnostic for each dataset that does not exist, at the line that names it."""
+    first = {each.dataset: each for each in reversed(declared.desired.values())}  # type: ignore[call-overload]
+    return in_order(
+        [
+            Diagnostic(
+                "unknown-dataset",
+                f"dataset `{dataset}` does not exist in sandbox `{declared.environment.sandbox}`",
+                locate_place(declared.sources, _id_place(first[dataset].place, declared.environment.name)),
+                hint="check the id, and that the credential may see the dataset in this sandbox",
+                severity=Severity.ERROR,
+            )
+            for dataset in absent
+        ]
+    )
+
+
+def _id_place(place: Place, environment: str) -> Place:
+    return replace(place, route=("id", environment))
+
+
+def _run(
+    declared: Declared,
+    options: Options,
+    platform: Platform,
+    journal: _NoJournal | object,
+    listener: Listener,
+    intents: Sequence[Intent],
+    stop: Stop | None = None,
+) -> Run:
+    return Run(
+        identity=declared.identity,
+        platform=platform,
+        journal=journal,  # type: ignore[arg-type]
+        listener=listener,
+        stop=stop or Stop(),
+        pace=Pace(parallelism=options.parallelism, settle=options.settle),
+        intents={intent.address: intent for intent in intents},
+    )
+
+
+class _NoJournal:
+    """The journal of a run that writes nothing."""
+
+    async def append(self, *entries: Entry) -> None:
+        """Nothing is durable, since nothing is done."""
+
+
+def _ignore(event: object) -> None:
+    """Hear nothing."""

@@ -1,0 +1,94 @@
+"""What can be done with the records alone, offline: read, rename, forget, merge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.address import is_address
+from reconciler.core.errors import SettingsInvalid, StateMismatch
+from reconciler.core.merge import merge as merge_states
+from reconciler.core.state import State, dump, parse
+from reconciler.lock import hold
+from reconciler.operations import identify, state_path
+from reconciler.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.batch import Record
+    from reconciler.operations import Workspace
+    from reconciler.store import Loaded
+
+
+def open_store(workspace: Workspace) -> Store:
+    """The store of the chosen environment; only the project file is read for it."""
+    identity = identify(workspace)
+    return Store(state_path(workspace, identity.environment), identity)
+
+
+def read(workspace: Workspace) -> Loaded:
+    """The records, with what an unfinished run left in its journal."""
+    return open_store(workspace).load()
+
+
+def one(workspace: Workspace, address: str) -> Record:
+    """The record at an address. Raises `SettingsInvalid` when there is none."""
+    return _held(read(workspace).state, address)
+
+
+def _held(state: State, address: str) -> Record:
+    record = state.records.get(address)
+    if record is None:
+        from difflib import get_close_matches
+
+        near = get_close_matches(address, state.records, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else "`reconciler state list` shows what is recorded"
+        raise SettingsInvalid(f"nothing is recorded at `{address}`", hint=hint)
+    return record
+
+
+def move(workspace: Workspace, origin: str, target: str) -> None:
+    """Rename the record at `origin`; the batch stays. Raises `StateMismatch` when the target is taken."""
+    if not is_address(target):
+        raise SettingsInvalid(f"`{target}` is not an address", hint="an address is `dataset/batch` or `dataset/batch/key`")
+    store = open_store(workspace)
+    with hold(store.lock_path, "state mv", 0.0):
+        state = store.load().state
+        record = _held(state, origin)
+        if target in state.records:
+            raise StateMismatch(
+                f"`{target}` already holds batch `{state.records[target].id}`", hint="`state rm` it first, if it is wrong"
+            )
+        records = {address: each for address, each in state.records.items() if address != origin}
+        store.commit(State(state.identity, {**records, target: replace(record, address=target)}))
+
+
+def remove(workspace: Workspace, address: str) -> Record:
+    """Forget the record at an address; the batch stays."""
+    store = open_store(workspace)
+    with hold(store.lock_path, "state rm", 0.0):
+        state = store.load().state
+        record = _held(state, address)
+        store.commit(State(state.identity, {a: each for a, each in state.records.items() if a != address}))
+    return record
+
+
+def merge(base: Path, ours: Path, theirs: Path) -> State:
+    """Join two state files as a Git merge driver does; the result is written to `ours`.
+
+    Raises `StateMismatch` with every contradiction; then `ours` is as it was.
+    """
+    before, mine, other = (_parsed(path) for path in (base, ours, theirs))
+    kept = mine or other
+    if kept is None:
+        raise StateMismatch("both sides of the merge are empty", hint="check the paths: `state merge %O %A %B`")
+    merged = merge_states(before, mine or State(kept.identity, {}), other or State(kept.identity, {}))
+    ours.write_bytes(dump(merged))
+    return merged
+
+
+def _parsed(path: Path) -> State | None:
+    """The state in a file; None when Git passes an empty one (the file is new on a side)."""
+    data = path.read_bytes() if path.exists() else b""
+    return parse(data, None, path.name) if data else None

@@ -1,0 +1,148 @@
+"""Recovery by hand: name a batch, make the state anew, check everything against Catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.batch import Record
+from reconciler.core.decide import external_id, spec_of
+from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
+from reconciler.core.observation import DEAD
+from reconciler.core.planner import Scope, generation_of
+from reconciler.core.policy import check_conflicts
+from reconciler.core.state import State
+from reconciler.lock import hold
+from reconciler.operations import Options, declare, look, open_store
+from reconciler.store import Loaded
+
+if TYPE_CHECKING:
+    from reconciler.core.batch import Desired, Observed
+    from reconciler.core.plan import Plan
+    from reconciler.operations import Connect, Workspace
+
+
+async def import_batch(workspace: Workspace, address: str, batch: str, connect: Connect) -> Record:
+    """Record the existing batch at a declared address, and remember which rivals a person decided against.
+
+    Raises `NotFound` when the batch is not in the sandbox and `StateMismatch` when it cannot stand at the address.
+    """
+    declared = declare(workspace)
+    desired = declared.desired.get(address)
+    if desired is None:
+        raise SettingsInvalid(f"`{address}` is not declared", hint="declare it in a manifest first, then import its batch")
+    store = open_store(workspace, declared)
+    with hold(store.lock_path, "import", 0.0):
+        loaded = store.load()
+        async with connect(declared) as platform:
+            observed = (await platform.batches_by_id([batch])).get(batch)
+            if observed is None:
+                raise NotFound(
+                    f"batch `{batch}` is not in sandbox `{declared.environment.sandbox}`",
+                    hint="check the id, the environment and its sandbox",
+                )
+            carried = observed.external_id
+            same = await platform.batches_by_external_id([carried]) if carried else []
+        records = dict(loaded.state.records)
+        _check_importable(records, desired, observed)
+        first = external_id(declared.identity, desired, 1)
+        generation = generation_of(desired, first, carried or "")
+        known = records.get(address)
+        record = Record(
+            address=address,
+            id=batch,
+            dataset=desired.dataset,
+            external_id=carried or batch,
+            generation=generation or (known.generation + 1 if known else 1),
+            on_remove=desired.lifecycle.on_remove,
+            spec=spec_of(observed, desired),
+            rivals=tuple(sorted(each.id for each in same if each.id != batch and each.status_class not in DEAD)),
+        )
+        store.commit(State(declared.identity, {**records, address: record}))
+    return record
+
+
+def _check_importable(records: dict[str, Record], desired: Desired, observed: Observed) -> None:
+    if observed.datasets and desired.dataset not in observed.datasets:
+        names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
+        raise StateMismatch(
+            f"batch `{observed.id}` belongs to dataset {names}, and `{desired.address}` to `{desired.dataset}`",
+            hint="import it at an address of its own dataset",
+        )
+    for address, record in records.items():
+        if record.id == observed.id and address != desired.address:
+            raise StateMismatch(
+                f"batch `{observed.id}` is recorded at `{address}`", hint="use `reconciler state mv` to rename the record"
+            )
+    known = records.get(desired.address)
+    if known is not None and known.id != observed.id and known.external_id != observed.external_id:
+        raise StateMismatch(
+            f"`{desired.address}` already holds batch `{known.id}`, which is another one",
+            hint="`reconciler state rm` the record first, if it is wrong",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A state made anew."""
+
+    state: State
+    not_found: int
+    """Declared addresses without a batch in Catalog."""
+
+
+async def rebuild(workspace: Workspace, connect: Connect) -> Rebuilt:
+    """Make the state anew from Catalog for the declared addresses; a readable old record is kept if its batch lives.
+
+    Raises `Refused` when two batches claim one address.
+    """
+    declared = declare(workspace)
+    store = open_store(workspace, declared)
+    with hold(store.lock_path, "state rebuild", 0.0):
+        try:
+            old = dict(store.load().state.records)
+        except StateError:
+            old = {}
+        async with connect(declared) as platform:
+            empty = Loaded.empty(declared.identity)
+            found = await look(workspace, Options(), declared, platform, {}, empty, [])
+            kept = await platform.batches_by_id([record.id for record in old.values()]) if old else {}
+        problem = check_conflicts(found)
+        if problem is not None:
+            raise problem
+        records = {address: record for address, record in old.items() if record.id in kept}
+        for change in found.changes:
+            if change.after is not None and change.after.id:
+                records[change.address] = replace(change.after, deposed=())
+            elif change.before is not None:
+                records[change.address] = change.before
+        state = State(declared.identity, records)
+        store.replace(state)
+    return Rebuilt(state, len(declared.desired.keys() - records.keys()))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `state check` found."""
+
+    plan: Plan
+    unsettled: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether state, journal and Catalog tell one story."""
+        plan = self.plan
+        lost = any(change.before is not None and change.reason.name == "LOST_RECORD" for change in plan.changes)
+        return not (plan.conflicts or plan.drift or plan.orphans or self.unsettled or lost)
+
+
+async def check(workspace: Workspace, connect: Connect) -> Report:
+    """Compare state, journal and Catalog; changes nothing."""
+    declared = declare(workspace)
+    store = open_store(workspace, declared)
+    with hold(store.lock_path, "state check", 0.0, required=False):
+        loaded = store.load()
+        options = Options(scope=Scope(), ignore_limits=True)
+        async with connect(declared) as platform:
+            plan = await look(workspace, options, declared, platform, loaded.state.records, loaded, loaded.open_intents)
+    return Report(plan, len(loaded.open_intents))
