@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,7 @@ from reconciler.core.errors import (
     Rejected,
     StoreFailed,
     Throttled,
+    Unauthorized,
 )
 from reconciler.core.events import Account, Completed, Ending, Event, Failed, Failure, Started
 from reconciler.core.journal import Done, Dropped, Intent, Void
@@ -32,7 +34,7 @@ from reconciler.ports import Action as Verb
 from reconciler.ports import CreateRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from reconciler.core.batch import Observed, Record
     from reconciler.core.identity import Identity
@@ -45,6 +47,9 @@ CHAINS_PER_REQUEST = 4
 
 MOST_SETTLING = 1_000
 """Chains that may wait for Catalog at the same time; beyond it nothing new is started: the service is down."""
+
+MOST_UNSERVED = 16
+"""Addresses in a row that may end unserved before the run is given up: each of them has waited its whole deadline."""
 
 ATTEMPTS = 4
 """How often one create may be sent when each time no verdict came back and looking found nothing."""
@@ -84,7 +89,7 @@ class Stop:
             return
 
 
-class Stopped(Exception):  # noqa: N818  (not an error: the run was asked to end)
+class Stopped(Exception):
     """The run was asked to stop before this request left."""
 
 
@@ -101,6 +106,11 @@ class Pace:
     """Seconds between two looks at the most."""
     now: Callable[[], float] = field(default=time)
     """Epoch seconds."""
+
+    def patience_for(self, intent: Intent) -> float:
+        """Until which epoch second the absence of the intent's batch proves nothing; a clock set back adds nothing."""
+        now = self.now()
+        return min(intent.at / 1000, now) + self.settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +160,8 @@ class _Engine:
         self.account = Account()
         self.slots = asyncio.Semaphore(run.pace.parallelism * CHAINS_PER_REQUEST)
         self.settling = asyncio.Semaphore(MOST_SETTLING)
+        self.unserved = 0
+        """Addresses in a row that ended without AEP having served them."""
 
     @property
     def is_over(self) -> bool:
@@ -183,7 +195,9 @@ class _Engine:
             self._failed(change, error, began, unknown=False)
         except ReconcilerError as error:
             self._failed(change, error, began, unknown=isinstance(error, OutcomeUnknown))
+            self._break_if_pointless(error)
         else:
+            self.unserved = 0
             self._count(change, adopted=adopted)
             elapsed = monotonic() - began
             self.run.listener(Completed(change, record.id if record else None, adopted, elapsed))
@@ -208,10 +222,8 @@ class _Engine:
         return after, adopted
 
     async def _change_tags(self, change: Change, after: Record) -> None:
-        if change.record_only or change.before is None or change.action is Action.MOVE:
-            return
-        had, wanted = change.before.spec.get("tags", {}), after.spec.get("tags", {})
-        if change.action is Action.UPDATE or had != wanted:
+        if change.retags and change.before is not None:
+            had, wanted = change.before.spec.get("tags", {}), after.spec.get("tags", {})
             await self.run.platform.change_tags(after.id, wanted, had.keys() - wanted.keys())
 
     async def _withdraw(self, batch: str) -> None:
@@ -282,10 +294,10 @@ class _Engine:
         """Decide an open intent whose address is no longer declared: what exists must not be forgotten."""
         async with self.slots:
             try:
-                found = await self.look(intent.external_id, intent.dataset, intent.at / 1000 + self.run.pace.settle)
+                found = await self.look(intent.external_id, intent.dataset, self.run.pace.patience_for(intent))
                 if found is not None:
                     await self.write(Done(intent.record(found.id)))
-                elif self.run.pace.now() >= intent.at / 1000 + self.run.pace.settle:
+                elif self.run.pace.now() >= self.run.pace.patience_for(intent):
                     await self.write(Void(intent.address, intent.generation))
             except StoreFailed as error:
                 self._break(error)
@@ -294,9 +306,20 @@ class _Engine:
 
     # -- the account
 
-    def _break(self, error: StoreFailed) -> None:
-        self.account.ending = Ending.BROKEN
-        self.account.cause = error
+    def _break(self, error: ReconcilerError) -> None:
+        if self.account.ending is Ending.COMPLETE:
+            self.account.ending = Ending.BROKEN
+            self.account.cause = error
+
+    def _break_if_pointless(self, error: ReconcilerError) -> None:
+        """One failed address stops nobody, but a credential that is refused or a service that is down does."""
+        if isinstance(error, NeverSent | Throttled | OutcomeUnknown):
+            self.unserved += 1
+        else:
+            self.unserved = 0
+        refused = isinstance(error, Unauthorized) and error.status == HTTPStatus.UNAUTHORIZED
+        if refused or self.unserved >= max(MOST_UNSERVED, 2 * self.run.pace.parallelism):
+            self._break(error)
 
     def _failed(self, change: Change, error: ReconcilerError, began: float, *, unknown: bool) -> None:
         self.account.failures.append(Failure(change.address, error, unknown))
@@ -353,7 +376,7 @@ class _Creation:
     async def run(self) -> tuple[str, bool]:
         """The batch's id, and whether it was found rather than made."""
         if self.earlier is not None:
-            found = await self._look(self.earlier.at / 1000 + self.run_.pace.settle)
+            found = await self._look(self.run_.pace.patience_for(self.earlier))
             if found is not None:
                 return found, True
         doubt: OutcomeUnknown | None = None
@@ -383,20 +406,20 @@ class _Creation:
     async def _about_to_send(self) -> None:
         if self.engine.is_over:
             raise Stopped
-        if self.intent is None:
-            after = self.after
-            self.intent = Intent(
-                address=after.address,
-                generation=after.generation,
-                external_id=after.external_id,
-                dataset=after.dataset,
-                on_remove=after.on_remove,
-                spec=after.spec,
-                deposed=after.deposed,
-                predecessors=self.predecessors,
-                at=int(self.run_.pace.now() * 1000),
-            )
-            await self.engine.write(self.intent)
+        after = self.after
+        # Written anew for each time it leaves: the next run judges Catalog's lag by the last one.
+        self.intent = Intent(
+            address=after.address,
+            generation=after.generation,
+            external_id=after.external_id,
+            dataset=after.dataset,
+            on_remove=after.on_remove,
+            spec=after.spec,
+            deposed=after.deposed,
+            predecessors=self.predecessors,
+            at=int(self.run_.pace.now() * 1000),
+        )
+        await self.engine.write(self.intent)
 
     async def _despite(self, error: Rejected) -> str:
         """A refusal may mean that the external id is taken: by a request of ours whose answer was lost."""
@@ -443,10 +466,8 @@ async def settle_at_once(run: Run, records: dict[str, Record]) -> list[Intent]:
         batches = found.get(intent.external_id, [])
         if len(batches) == 1:
             await engine.write(Done(intent.record(batches[0].id)))
-        elif not batches and run.pace.now() >= intent.at / 1000 + run.pace.settle:
+        elif not batches and run.pace.now() >= run.pace.patience_for(intent):
             await engine.write(Void(intent.address, intent.generation))
         else:
             open_.append(intent)
     return open_
-
-

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.diagnostics import Diagnostic, Severity, has_errors, in_order
-from reconciler.core.errors import ManifestInvalid, ReconcilerError, Refused, StateCorrupt
+from reconciler.core.errors import ManifestInvalid, ReconcilerError
 from reconciler.core.expand import expand, locate_place
 from reconciler.core.identity import Identity
-from reconciler.core.manifest import Manifests, choose_environment, parse
-from reconciler.core.plan import Action
+from reconciler.core.manifest import choose_environment, parse
 from reconciler.core.planner import Scope, Sides, make_plan
 from reconciler.core.policy import check_conflicts, check_limits
 from reconciler.core.state import State
+from reconciler.disk import RealDisk
 from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
 from reconciler.lock import hold
 from reconciler.refresh import Look, Patience, refresh
@@ -22,20 +22,22 @@ from reconciler.sources import read_sources
 from reconciler.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import date
     from pathlib import Path
 
     from reconciler.core.batch import Desired, Record
+    from reconciler.core.declaration import Manifests
     from reconciler.core.diagnostics import Place
     from reconciler.core.events import Account
     from reconciler.core.journal import Entry, Intent
-    from reconciler.core.manifest import Source
     from reconciler.core.plan import Plan
     from reconciler.core.project import Environment
+    from reconciler.core.source import Source
+    from reconciler.disk import Disk
     from reconciler.engine import Listener
-    from reconciler.ports import Platform
+    from reconciler.ports import Journal, Platform
     from reconciler.store import Loaded
 
     Connect = Callable[["Declared"], AbstractAsyncContextManager[Platform]]
@@ -51,6 +53,8 @@ class Workspace:
     today: date
     environment: str | None = None
     state_file: Path | None = None
+    disk: Disk = field(default_factory=RealDisk)
+    """Where the state's effects go: a seam for tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ def state_path(workspace: Workspace, environment: str) -> Path:
 
 def open_store(workspace: Workspace, declared: Declared) -> Store:
     """The state directory of the declared environment."""
-    return Store(state_path(workspace, declared.environment.name), declared.identity)
+    return Store(state_path(workspace, declared.environment.name), declared.identity, workspace.disk)
 
 
 async def plan(workspace: Workspace, options: Options, connect: Connect) -> tuple[Declared, Plan]:
@@ -325,7 +329,7 @@ def _run(
     declared: Declared,
     options: Options,
     platform: Platform,
-    journal: _NoJournal | object,
+    journal: Journal,
     listener: Listener,
     intents: Sequence[Intent],
     stop: Stop | None = None,
@@ -333,7 +337,7 @@ def _run(
     return Run(
         identity=declared.identity,
         platform=platform,
-        journal=journal,  # type: ignore[arg-type]
+        journal=journal,
         listener=listener,
         stop=stop or Stop(),
         pace=Pace(parallelism=options.parallelism, settle=options.settle),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import is_address
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def open_store(workspace: Workspace) -> Store:
     """The store of the chosen environment; only the project file is read for it."""
     identity = identify(workspace)
-    return Store(state_path(workspace, identity.environment), identity)
+    return Store(state_path(workspace, identity.environment), identity, workspace.disk)
 
 
 def read(workspace: Workspace) -> Loaded:
@@ -40,8 +41,6 @@ def one(workspace: Workspace, address: str) -> Record:
 def _held(state: State, address: str) -> Record:
     record = state.records.get(address)
     if record is None:
-        from difflib import get_close_matches
-
         near = get_close_matches(address, state.records, n=1)
         hint = f"did you mean `{near[0]}`?" if near else "`reconciler state list` shows what is recorded"
         raise SettingsInvalid(f"nothing is recorded at `{address}`", hint=hint)
@@ -51,14 +50,17 @@ def _held(state: State, address: str) -> Record:
 def move(workspace: Workspace, origin: str, target: str) -> None:
     """Rename the record at `origin`; the batch stays. Raises `StateMismatch` when the target is taken."""
     if not is_address(target):
-        raise SettingsInvalid(f"`{target}` is not an address", hint="an address is `dataset/batch` or `dataset/batch/key`")
+        raise SettingsInvalid(
+            f"`{target}` is not an address", hint="an address is `dataset/batch` or `dataset/batch/key`"
+        )
     store = open_store(workspace)
     with hold(store.lock_path, "state mv", 0.0):
         state = store.load().state
         record = _held(state, origin)
         if target in state.records:
             raise StateMismatch(
-                f"`{target}` already holds batch `{state.records[target].id}`", hint="`state rm` it first, if it is wrong"
+                f"`{target}` already holds batch `{state.records[target].id}`",
+                hint="`state rm` it first, if it is wrong",
             )
         records = {address: each for address, each in state.records.items() if address != origin}
         store.commit(State(state.identity, {**records, target: replace(record, address=target)}))

@@ -30,7 +30,9 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
     declared = declare(workspace)
     desired = declared.desired.get(address)
     if desired is None:
-        raise SettingsInvalid(f"`{address}` is not declared", hint="declare it in a manifest first, then import its batch")
+        raise SettingsInvalid(
+            f"`{address}` is not declared", hint="declare it in a manifest first, then import its batch"
+        )
     store = open_store(workspace, declared)
     with hold(store.lock_path, "import", 0.0):
         loaded = store.load()
@@ -56,10 +58,18 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
             generation=generation or (known.generation + 1 if known else 1),
             on_remove=desired.lifecycle.on_remove,
             spec=spec_of(observed, desired),
-            rivals=tuple(sorted(each.id for each in same if each.id != batch and each.status_class not in DEAD)),
+            rivals=_rivals(batch, same, known),
         )
         store.commit(State(declared.identity, {**records, address: record}))
     return record
+
+
+def _rivals(batch: str, same: list[Observed], known: Record | None) -> tuple[str, ...]:
+    """The ids that a person decides against by naming this one."""
+    others = {each.id for each in same if each.status_class not in DEAD}
+    if known is not None:
+        others.update(known.rivals, (known.id,))
+    return tuple(sorted(others - {batch}))
 
 
 def _check_importable(records: dict[str, Record], desired: Desired, observed: Observed) -> None:
@@ -72,7 +82,8 @@ def _check_importable(records: dict[str, Record], desired: Desired, observed: Ob
     for address, record in records.items():
         if record.id == observed.id and address != desired.address:
             raise StateMismatch(
-                f"batch `{observed.id}` is recorded at `{address}`", hint="use `reconciler state mv` to rename the record"
+                f"batch `{observed.id}` is recorded at `{address}`",
+                hint="use `reconciler state mv` to rename the record",
             )
     known = records.get(desired.address)
     if known is not None and known.id != observed.id and known.external_id != observed.external_id:

@@ -118,7 +118,9 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
         report.write(f"{kind.__name__}\n")
         for nested in getattr(error, "exceptions", ()):
             report.write(f"  {type(nested).__name__}\n")
-            report.writelines(f"  {f.filename}:{f.lineno} {f.name}\n" for f in traceback.extract_tb(nested.__traceback__))
+            report.writelines(
+                f"  {f.filename}:{f.lineno} {f.name}\n" for f in traceback.extract_tb(nested.__traceback__)
+            )
     sys.stderr.write(
         f"error: internal error ({kind.__name__}): this is a defect of reconciler\n"
         f"hint: report it with {report.name}; whatever was done is in the journal, and a rerun picks it up\n"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.cli.invocation import Invocation
+    from reconciler.cli.progress import Reporter
     from reconciler.core.plan import Plan
     from reconciler.core.planfile import Approved
     from reconciler.operations import Declared
@@ -24,28 +25,35 @@ class Approval:
     """One answer to "may this be done?", given when the plan is known."""
 
     invocation: Invocation
+    report: Reporter
     approved: Approved | None
     digest: str | None
     auto: bool
-    form: str
     declined: bool = False
     """Whether a person said no."""
 
     @classmethod
     def read(
-        cls, invocation: Invocation, planfile: Path | None, digest: str | None, *, auto_approve: bool, form: str
+        cls,
+        invocation: Invocation,
+        report: Reporter,
+        planfile: Path | None,
+        digest: str | None,
+        *,
+        auto_approve: bool,
+        can_ask: bool,
     ) -> Approval:
         """Read what approves; raise `SettingsInvalid` when nobody could."""
         from reconciler.core.planfile import parse_plan
 
         approved = parse_plan(planfile.read_bytes()) if planfile is not None else None
         auto = auto_approve or approved is not None or digest is not None
-        if not auto and (form == "json" or not invocation.console.is_interactive):
+        if not auto and not (can_ask and invocation.console.is_interactive):
             raise SettingsInvalid(
                 "`apply` cannot ask for approval here",
                 hint="pass `--auto-approve`, a file made by `plan --out FILE`, or `--approved DIGEST`",
             )
-        return cls(invocation, approved, digest, auto, form)
+        return cls(invocation, report, approved, digest, auto)
 
     @property
     def today(self) -> date | None:
@@ -58,14 +66,12 @@ class Approval:
 
         warn(self.invocation, declared)
         allowed = self._allowed(proposed)
-        if self.form == "text":
-            from reconciler.views import plan_text
-
-            console = self.invocation.console
-            console.out(plan_text.render_plan(allowed, color=console.color, verbose=bool(console.verbose)))
+        self.report.show(allowed)
         if not allowed.has_changes or allowed.conflicts or self.auto:
             return allowed
-        answer = click.prompt("\nOnly `yes` will be accepted to approve. Apply this plan", default="", show_default=False)
+        answer = click.prompt(
+            "\nOnly `yes` will be accepted to approve. Apply this plan", default="", show_default=False
+        )
         self.declined = answer != "yes"
         return None if self.declined else allowed
 

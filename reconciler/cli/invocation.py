@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
+    from pathlib import Path
 
     from reconciler.cli.console import Console
     from reconciler.operations import Options, Workspace
@@ -50,7 +50,9 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The flags that `plan` and `apply` share."""
     for option in reversed(
         (
-            click.option("--target", "targets", metavar="GLOB", multiple=True, help="Only these addresses. Repeatable."),
+            click.option(
+                "--target", "targets", metavar="GLOB", multiple=True, help="Only these addresses. Repeatable."
+            ),
             click.option("--replace", metavar="ADDRESS", multiple=True, help="Make a next generation. Repeatable."),
             click.option("--destroy", is_flag=True, help="Delete every recorded batch."),
             click.option("--refresh-only", is_flag=True, help="Only compare records with Catalog, and update them."),
@@ -58,7 +60,11 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--today", type=DATE, metavar="DATE", help="What `today` means in manifests (UTC)."),
             click.option("--parallelism", type=click.IntRange(1, 256), default=8, show_default=True, metavar="N"),
             click.option(
-                "--lock-timeout", type=click.FloatRange(0), default=0.0, metavar="S", help="Wait for another run."
+                "--lock-timeout",
+                type=click.FloatRange(0),
+                default=0.0,
+                metavar="S",
+                help="Wait for another run.",
             ),
             click.option(
                 "--settle-timeout",

@@ -57,7 +57,9 @@ def plan(
 @click.argument("planfile", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--approved", metavar="DIGEST", help="Apply only the plan with this digest.")
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
-@click.option("--rate", type=click.FloatRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute.")
+@click.option(
+    "--rate", type=click.FloatRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute."
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
 @run_options
@@ -82,14 +84,12 @@ def apply(
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")
     options = make_options(flags)
-    approval = Approval.read(invocation, planfile, approved, auto_approve=auto_approve, form=form)
-    workspace = invocation.workspace(flags["today"] or approval.today)
     report = reporter(invocation, form)
+    approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
+    workspace = invocation.workspace(flags["today"] or approval.today)
     connect = connector(invocation.root, options.parallelism, rate=rate, note=_noter(invocation))
     done = run_interruptible(
-        lambda stop: operations.apply(
-            workspace, options, connect, approve=approval, listener=report.listen, stop=stop
-        )
+        lambda stop: operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
     )
     report.finish(done)
     if markdown is not None:

@@ -42,7 +42,7 @@ class Globs:
         self._compiled = tuple(re.compile(translate(pattern)) for pattern in patterns)
 
     def match(self, address: str) -> bool:
-        """Whether any pattern, taken as a glob or as a folder of addresses, covers the address; no patterns cover all."""
+        """Whether any pattern, as a glob or as a folder of addresses, covers the address; no patterns cover all."""
         if not self.patterns:
             return True
         return any(

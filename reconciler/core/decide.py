@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,17 @@ from reconciler.core.observation import DEAD
 from reconciler.core.plan import Action, Change, Conflict, Drift, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.core.batch import Desired, Json, Observed
     from reconciler.core.identity import Identity
     from reconciler.core.observation import Observation
 
 Decision = Change | Conflict | None
 
-GONE_WORDS = {StatusClass.MISSING: "missing", StatusClass.FAILED: "failed", StatusClass.WITHDRAWN: "withdrawn"}
+GONE_WORDS = {
+    StatusClass.MISSING: "missing",
+    StatusClass.FAILED: "failed",
+    StatusClass.WITHDRAWN: "withdrawn",
+}
 """The word of `recreate_when` for a class; an unfinished batch goes by its own status word."""
 
 GONE_REASONS = {
@@ -125,7 +128,9 @@ def _same_base(override: str, record: Record) -> bool:
     return record.external_id in {override, f"{override}.{record.generation}"}
 
 
-def decide(identity: Identity, desired: Desired, standing: Standing | None, *, forced: bool, next_free: int) -> Decision:
+def decide(
+    identity: Identity, desired: Desired, standing: Standing | None, *, forced: bool, next_free: int
+) -> Decision:
     """The row of the table for a declared address.
 
     `next_free` is the first generation whose external id nobody carries; `forced` is `--replace`.
@@ -249,11 +254,12 @@ def _update(desired: Desired, standing: Standing, differences: frozenset[str]) -
         spec=spec,
         deposed=standing.record.deposed + standing.deposed,
     )
+    retags = "tags" in differences
+    reason = Reason.TAGS_CHANGED if retags else Reason.RULES_CHANGED
+    action = Action.UPDATE
     if standing.adopted is not None:
-        action = Action.IMPORT if standing.imported else Action.ADOPT
-        return _change(action, standing, standing.adopted, after, withdraw=after.deposed)
-    reason = Reason.TAGS_CHANGED if "tags" in differences else Reason.RULES_CHANGED
-    return _change(Action.UPDATE, standing, reason, after, withdraw=after.deposed)
+        action, reason = Action.IMPORT if standing.imported else Action.ADOPT, standing.adopted
+    return replace(_change(action, standing, reason, after, withdraw=after.deposed), retags=retags)
 
 
 def _as_found(desired: Desired, standing: Standing) -> Decision:
@@ -325,32 +331,32 @@ def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
     return _change(Action.DELETE, standing, reason, None, withdraw=withdraw)
 
 
+_RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or `reconciler state rm` it"
+
+_DRIFT: Mapping[StatusClass, tuple[str, str | None]] = {
+    StatusClass.FAILED: ("failed", _RECREATE),
+    StatusClass.WITHDRAWN: ("was withdrawn", _RECREATE),
+    StatusClass.UNFINISHED: ("will never be completed", None),
+    StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: there is no documented way out"),
+}
+"""What a recorded batch's status tells a person; classes that are not here are as they should be."""
+
+
 def drift_of(record: Record, standing: Standing, observation: Observation) -> Drift | None:
     """What happened to a recorded batch behind our back, if anything worth a person's look."""
     observed = observation.by_id.get(record.id)
+    status = observed.status if observed else "missing"
     final = observation.final(record.id)
     if final != record.id:
-        status = observed.status if observed else "missing"
         return Drift(record.address, record.id, status, f"was consolidated by the platform into `{final}`")
-    status = observation.status_class(record.id)
     if observed is None:
-        return Drift(record.address, record.id, "missing", "is gone from Catalog")
-    hint = "set `recreate_when` in its `lifecycle` to have a next one made, or `state rm` it"
-    match status:
-        case StatusClass.FAILED:
-            return Drift(record.address, record.id, observed.status, "failed", hint, observed.errors)
-        case StatusClass.WITHDRAWN:
-            return Drift(record.address, record.id, observed.status, "was withdrawn", hint)
-        case StatusClass.UNFINISHED:
-            return Drift(record.address, record.id, observed.status, f"was {observed.status}")
-        case StatusClass.STUCK:
-            return Drift(
-                record.address, record.id, observed.status, "is stalled: AEP's retries are exhausted", "ask AEP support"
-            )
-        case _:
-            known = record.spec.get("tags", {})
-            changed = sorted(name for name in known if list(observed.tags.get(name, ())) != known[name])
-            if changed and standing.adopted is None:
-                names = ", ".join(f"`{name}`" for name in changed)
-                return Drift(record.address, record.id, observed.status, f"tags were changed in Catalog: {names}")
-            return None
+        return Drift(record.address, record.id, status, "is gone from Catalog")
+    if observed.status_class in _DRIFT:
+        message, hint = _DRIFT[observed.status_class]
+        return Drift(record.address, record.id, status, message, hint, observed.errors)
+    tags = record.spec.get("tags", {})
+    changed = sorted(name for name in tags if list(observed.tags.get(name, ())) != tags[name])
+    if changed and standing.adopted is None:
+        names = ", ".join(f"`{name}`" for name in changed)
+        return Drift(record.address, record.id, status, f"tags were changed in Catalog: {names}")
+    return None

@@ -1,4 +1,4 @@
-"""What is wrong with a user's input, as values: all mistakes at once, each with its place. Never raises, never prints."""
+"""What is wrong with a user's input, as values: all mistakes at once, each with its place. Never prints."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Di
 
     def key(each: Diagnostic) -> tuple[str, int, int, str, str]:
         span = each.span
-        return (span.file, span.line, span.column, each.code, each.message) if span else ("", 0, 0, each.code, each.message)
+        return (
+            (span.file, span.line, span.column, each.code, each.message)
+            if span
+            else ("", 0, 0, each.code, each.message)
+        )
 
     return tuple(sorted(dict.fromkeys(diagnostics), key=key))

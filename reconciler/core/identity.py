@@ -26,7 +26,7 @@ class Identity:
         At most 64 of `[A-Za-z0-9_.-]`, since its charset and length in AEP are unverified (aep-api.md §4) and a
         comma means "any of" in Catalog's filters (§8.3).
         """
-        seed = "\0".join((self.project, self.environment, address)).encode()
+        seed = f"{self.project}\0{self.environment}\0{address}".encode()
         return f"{self.project}.{blake2b(seed, digest_size=10).hexdigest()}.{generation}"
 
     def marker(self, address: str) -> dict[str, list[str]]:

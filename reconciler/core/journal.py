@@ -1,7 +1,7 @@
-"""The log of a run as values and bytes: what is about to happen, what did, what did not. Append-only, facts only.
+"""The log of a run as values and bytes: what is about to happen, what did, what did not. It only ever grows.
 
-Each line's `sum` continues the checksum of the line before, so that a lost, doubled or swapped line is noticed. A torn
-last line is what a dying machine leaves behind: it is cut off. Any other damage is reported, never repaired by guess.
+Each line's `sum` continues the checksum of the line before, so a lost, doubled or swapped line is noticed. A
+torn last line is what a dying machine leaves: it is cut off. Any other damage is an error.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, assert_never
 
 from reconciler.core import lines
 from reconciler.core.batch import OnRemove, Record, Spec
-from reconciler.core.errors import StateCorrupt, StateMismatch
-from reconciler.core.lines import LineInvalid, encode
-from reconciler.core.state import State, header, identity_in
+from reconciler.core.errors import StateCorrupt
+from reconciler.core.lines import LineError, encode
+from reconciler.core.state import HEADER_FIELDS, header, identity_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from reconciler.core.identity import Identity
     from reconciler.core.lines import Fields
@@ -42,7 +42,7 @@ class Intent:
     """Epoch milliseconds when it was written: only for judging Catalog's lag."""
 
     def record(self, batch: str) -> Record:
-        """The record of the batch that came of it."""
+        """Return the record of the batch that came of it."""
         return Record(
             address=self.address,
             id=batch,
@@ -112,7 +112,7 @@ def follow(intents: OpenIntents, entry: Entry) -> None:
 
 
 class Encoder:
-    """Entries become lines. It knows the checksum so far and the intents that a `Done` may lean on: one per journal."""
+    """Entries become lines. One per journal: it knows the checksum so far and the open intents."""
 
     def __init__(self, checksum: int = 0, entries: Iterable[Entry] = ()) -> None:
         self._checksum = checksum
@@ -121,11 +121,11 @@ class Encoder:
             follow(self._intents, entry)
 
     def header(self, head: Header) -> bytes:
-        """The journal's first line."""
+        """Return the journal's first line."""
         return self._seal(header(head.identity, extends=head.extends).removesuffix("}"))
 
     def encode(self, *entries: Entry) -> bytes:
-        """The lines of the entries, in order."""
+        """Return the lines of the entries, in order."""
         return b"".join([self._line(entry) for entry in entries])
 
     def _line(self, entry: Entry) -> bytes:
@@ -146,13 +146,12 @@ def _body(entry: Entry, intents: OpenIntents) -> str:
             intent = intents.get(record.address, {}).get(record.generation)
             if intent is None or intent.record(record.id) != record:
                 return lines.record_body(record, encode(record.spec), first="done")
-            return (
-                f'{{"done": {encode(record.address)}, "generation": {record.generation}, "id": {encode(record.id)}'
-            )
-        case Dropped(address=address, id=batch):
-            return f'{{"dropped": {encode(address)}, "id": {encode(batch)}'
-        case Void(address=address, generation=generation):
-            return f'{{"void": {encode(address)}, "generation": {generation}'
+            address, batch = encode(record.address), encode(record.id)
+            return f'{{"done": {address}, "generation": {record.generation}, "id": {batch}'
+        case Dropped():
+            return f'{{"dropped": {encode(entry.address)}, "id": {encode(entry.id)}'
+        case Void():
+            return f'{{"void": {encode(entry.address)}, "generation": {entry.generation}'
         case _:
             assert_never(entry)
 
@@ -178,48 +177,53 @@ class Decoded:
     """Bytes up to which the journal is whole; the rest is a torn line."""
     torn: bool
     mend: bytes
-    """What must be written before the next line: the line break that the last whole line lacks, or nothing."""
+    """What to write before the next line: the line break that the last whole line lacks, or nothing."""
     checksum: int
 
     def encoder(self) -> Encoder:
-        """What writes on from here."""
+        """Return what writes on from here."""
         return Encoder(self.checksum, self.entries)
 
 
 def decode(data: bytes, file: str) -> Decoded:
     """Read a journal; `file` names it in errors. Raises `StateCorrupt` or `StateFromFuture`."""
-    rows = data.split(b"\n")
     head: Header | None = None
     entries: list[Entry] = []
     intents: OpenIntents = {}
     checksum, length = 0, 0
-    for number, row in enumerate(rows, start=1):
-        last = number == len(rows)
-        if last and not row:
-            break
+    *whole, tail = data.split(b"\n")
+    for number, row in enumerate([*whole, tail] if tail else whole, start=1):
+        is_tail = number > len(whole)
         try:
-            fields, checksum = _unsealed(row, checksum)
-            if head is None:
-                head = _header(fields, file)
-            else:
-                entries.append(_entry(fields, intents))
-                follow(intents, entries[-1])
-        except LineInvalid as error:
-            if last:
+            text, checksum = _unsealed(row, checksum)
+        except LineError as error:
+            if is_tail:
                 return Decoded(head, tuple(entries), length, torn=True, mend=b"", checksum=checksum)
-            raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=AFTERWARDS) from error
-        length += len(row) + (not last)
-    return Decoded(head, tuple(entries), length, torn=False, mend=b"\n" if rows[-1] else b"", checksum=checksum)
+            raise _corrupt(file, number, error) from error
+        try:
+            if head is None:
+                head = _header(lines.fields_of(text), file)
+            else:
+                entries.append(_entry(lines.fields_of(text), intents))
+                follow(intents, entries[-1])
+        except LineError as error:
+            raise _corrupt(file, number, error) from error
+        length += len(row) + (not is_tail)
+    return Decoded(head, tuple(entries), length, torn=False, mend=b"\n" if tail else b"", checksum=checksum)
 
 
-def _unsealed(row: bytes, checksum: int) -> tuple[Fields, int]:
+def _corrupt(file: str, number: int, error: LineError) -> StateCorrupt:
+    return StateCorrupt(f"`{file}`, line {number}: {error}", hint=AFTERWARDS)
+
+
+def _unsealed(row: bytes, checksum: int) -> tuple[str, int]:
     try:
         text, now = lines.unseal(row.decode("ascii"), checksum)
     except UnicodeDecodeError as error:
-        raise LineInvalid("it is not ASCII text") from error
+        raise LineError("it is not ASCII text") from error
     if now is None:
-        raise LineInvalid("it has no `sum`")
-    return lines.fields_of(text), now
+        raise LineError("it has no `sum`")
+    return text, now
 
 
 def _header(fields: Fields, file: str) -> Header:
@@ -265,5 +269,5 @@ def _done(fields: Fields, intents: OpenIntents) -> Record:
     address, generation = lines.address_in(fields, "done"), lines.number_in(fields, "generation", 1)
     intent = intents.get(address, {}).get(generation)
     if intent is None:
-        raise LineInvalid(f"`{address}` is done, but its intent is not in the journal")
+        raise LineError(f"`{address}` is done, but its intent is not in the journal")
     return intent.record(lines.text_in(fields, "id"))

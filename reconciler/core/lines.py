@@ -1,4 +1,4 @@
-"""One line of JSON: what state file and journal are made of. Its `sum` makes a flipped bit an error, never another id.
+"""One line of JSON: what state file and journal are made of. Its `sum` makes a flipped bit an error.
 
 Reading is strict: unknown fields, wrong types and doubled keys are refused, never dropped or repaired.
 """
@@ -35,32 +35,36 @@ _SUM_MARK = ', "sum": "'
 _SUM_LENGTH = len(_SUM_MARK) + 8 + len('"}')
 
 
-class LineInvalid(ValueError):
+class LineError(ValueError):
     """Why a line cannot be read; the caller knows which line of which file it is."""
 
 
+class SumError(LineError):
+    """The line's checksum is wrong: it was damaged, or edited by a person who left the `sum` in."""
+
+
 def seal(body: str, seed: int = 0) -> tuple[str, int]:
-    """The line made of an object without its closing brace, and its checksum: CRC-32 of the body, from `seed` on."""
+    """Return an object, given without its closing brace, as a line, and its CRC-32, going on from `seed`."""
     checksum = crc32(body.encode(), seed)
     return f'{body}{_SUM_MARK}{checksum:08x}"}}', checksum
 
 
 def unseal(line: str, seed: int = 0) -> tuple[str, int | None]:
-    """The object of a line without its `sum`, and the checksum, None if it has none; raises `LineInvalid` if wrong."""
+    """Return a line without its `sum`, and the checksum or None; raise `LineError` if it is wrong."""
     cut = len(line) - _SUM_LENGTH
     if cut < 0 or not line.startswith(_SUM_MARK, cut) or not line.endswith('"}'):
         return line, None
     body = line[:cut]
     checksum = crc32(body.encode(), seed)
     if line[-10:-2] != f"{checksum:08x}":
-        raise LineInvalid("its `sum` does not match: the line was changed or damaged")
+        raise SumError("its `sum` does not match: the line was changed or damaged")
     return body + "}", checksum
 
 
 def _no_doubles(pairs: list[tuple[str, Json]]) -> Fields:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise LineInvalid("a key stands twice in one object")
+        raise LineError("a key stands twice in one object")
     return fields
 
 
@@ -69,81 +73,87 @@ _decode_by_hand: Callable[[str], object] = json.JSONDecoder(object_pairs_hook=_n
 
 
 def fields_of(text: str, *, by_hand: bool = False) -> Fields:
-    """The JSON object that the text is; raises `LineInvalid`. Text that a person may have written can have doubled keys."""
+    """Return the JSON object that the text is, or raise `LineError`; `by_hand` looks for doubled keys."""
     try:
         value = _decode_by_hand(text) if by_hand else _decode(text)
-    except LineInvalid:
+    except LineError:
         raise
     except (ValueError, RecursionError) as error:
-        raise LineInvalid("it is not JSON") from error
+        raise LineError("it is not JSON") from error
     if not _is_object(value):
-        raise LineInvalid("it is not a JSON object")
+        raise LineError("it is not a JSON object")
     return value
 
 
 def text_in(fields: Fields, name: str) -> str:
-    """A field that is text and not empty; raises `LineInvalid`."""
+    """Return a field that is text and not empty; raises `LineError`."""
     value = fields.get(name)
     if isinstance(value, str) and value:
         return value
-    raise LineInvalid(f"`{name}` must be a text that is not empty")
+    raise LineError(f"`{name}` must be a text that is not empty")
 
 
 def number_in(fields: Fields, name: str, least: int) -> int:
-    """A field that is a whole number of at least `least`; raises `LineInvalid`."""
+    """Return a field that is a whole number of at least `least`; raises `LineError`."""
     value = fields.get(name)
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return value
-    raise LineInvalid(f"`{name}` must be a whole number of at least {least}")
+    raise LineError(f"`{name}` must be a whole number of at least {least}")
 
 
 def address_in(fields: Fields, name: str) -> str:
-    """A field that is an address; raises `LineInvalid`."""
+    """Return a field that is an address; raises `LineError`."""
     value = text_in(fields, name)
     if is_address(value):
         return value
-    raise LineInvalid(NO_ADDRESS)
+    raise LineError(NO_ADDRESS)
 
 
 def texts_in(fields: Fields, name: str) -> tuple[str, ...]:
-    """A field that is a list of texts, empty if it is not there; raises `LineInvalid`."""
+    """Return a field that is a list of texts, empty if it is not there; raises `LineError`."""
     if name not in fields:
         return ()
     value = fields[name]
     if _is_texts(value):
         return tuple(value)
-    raise LineInvalid(f"`{name}` must be a list of texts")
+    raise LineError(f"`{name}` must be a list of texts")
 
 
 def on_remove_in(fields: Fields) -> OnRemove:
-    """The field `on_remove`; raises `LineInvalid`."""
+    """Return the field `on_remove`; raises `LineError`."""
     match fields.get("on_remove"):
         case "forget":
             return OnRemove.FORGET
         case "delete":
             return OnRemove.DELETE
         case _:
-            raise LineInvalid("`on_remove` must be `forget` or `delete`")
+            raise LineError("`on_remove` must be `forget` or `delete`")
 
 
 def spec_in(fields: Fields) -> Spec:
-    """The field `spec`; raises `LineInvalid`."""
+    """Return the field `spec`; raises `LineError`."""
     value = fields.get("spec")
     if is_spec(value):
         return value
-    wrong = ", ".join(f"`{name}`" for name, each in sorted(value.items()) if not _fits(name, each)) if _is_object(value) else ""
-    raise LineInvalid(f"in `spec` these are unknown or of a wrong type: {wrong}" if wrong else "`spec` must be an object")
+    wrong = (
+        ", ".join(f"`{name}`" for name, each in sorted(value.items()) if not _fits(name, each))
+        if _is_object(value)
+        else ""
+    )
+    raise LineError(f"in `spec` these are unknown or of a wrong type: {wrong}" if wrong else "`spec` must be an object")
 
 
 def refuse_others(fields: Fields, known: frozenset[str]) -> None:
-    """Raise `LineInvalid` for a field that is not known: it may mean something that must not be lost."""
+    """Raise `LineError` for a field that is not known: it may mean something that must not be lost."""
+    if "sum" in fields and "sum" not in known:
+        raise SumError("its `sum` is not in its place: the line was changed or damaged")
     if not fields.keys() <= known:
         names = ", ".join(f"`{name}`" for name in sorted(fields.keys() - known))
-        raise LineInvalid(f"unknown field {names}, perhaps of a newer reconciler")
+        raise LineError(f"unknown field {names}, perhaps of a newer reconciler")
 
 
-def record_in(fields: Fields, spec: Spec | None = None) -> Record:
-    """The record that the fields are; `spec` is given when they are without it. Raises `LineInvalid`."""
+def record_in(fields: Fields) -> Record:
+    """Return the record that the fields are, or raise `LineError`."""
     refuse_others(fields, RECORD_FIELDS)
     return Record(
         address=address_in(fields, "address"),
@@ -152,16 +162,17 @@ def record_in(fields: Fields, spec: Spec | None = None) -> Record:
         external_id=text_in(fields, "external_id"),
         generation=number_in(fields, "generation", 1),
         on_remove=on_remove_in(fields),
-        spec=spec_in(fields) if spec is None else spec,
+        spec=spec_in(fields),
         deposed=texts_in(fields, "deposed"),
         rivals=texts_in(fields, "rivals"),
     )
 
 
 def record_body(record: Record, spec: str, *, first: str = "address") -> str:
-    """A record as an object without its closing brace; `spec` is its spec encoded, `first` the name of the address."""
+    """Return a record as an object without its closing brace; `spec` is JSON, `first` names the address."""
     body = (
-        f'{{"{first}": {encode(record.address)}, "id": {encode(record.id)}, "dataset": {encode(record.dataset)}, '
+        f'{{"{first}": {encode(record.address)}, "id": {encode(record.id)}, '
+        f'"dataset": {encode(record.dataset)}, '
         f'"external_id": {encode(record.external_id)}, "generation": {record.generation}, '
         f'"on_remove": "{record.on_remove}"{SPEC_MARK}{spec}'
     )
@@ -169,7 +180,7 @@ def record_body(record: Record, spec: str, *, first: str = "address") -> str:
 
 
 def lists_body(**lists: tuple[str, ...]) -> str:
-    """The lists that are not empty, as the continuation of an object."""
+    """Return the lists that are not empty, as the continuation of an object."""
     return "".join(f', "{name}": {encode(values)}' for name, values in lists.items() if values)
 
 
@@ -208,9 +219,7 @@ def _is_tags(value: object) -> bool:
 
 
 def _is_csv(value: object) -> bool:
-    return _is_object(value) and all(
-        name in CSV_CHECKS and CSV_CHECKS[name](each) for name, each in value.items()
-    )
+    return _is_object(value) and all(name in CSV_CHECKS and CSV_CHECKS[name](each) for name, each in value.items())
 
 
 CSV_CHECKS: Mapping[str, Callable[[object], bool]] = {

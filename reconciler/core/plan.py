@@ -51,7 +51,7 @@ SYMBOLS = {
 class Reason(StrEnum):
     """Why, for people only: nothing branches on it."""
 
-    NEW = "not in the state, not in Catalog"
+    NEW = "new"
     SETTLING = "an earlier run asked for it and got no answer"
     LOST_RECORD = "exists in Catalog, the state does not know it"
     NEWER_GENERATION = "a later generation exists in Catalog"
@@ -92,8 +92,8 @@ class Change:
     """Batches that a new one replays."""
     withdraw: tuple[str, ...] = ()
     """Batches to abort or revert, once the rest is done; which of both is decided by their status at that moment."""
-    record_only: bool = False
-    """Whether only the record changes and nothing is asked of AEP (`--refresh-only`)."""
+    retags: bool = False
+    """Whether the batch's own tags are written."""
 
     @property
     def creates(self) -> bool:
@@ -123,7 +123,7 @@ class Change:
             },
             "predecessors": list(self.predecessors),
             "withdraw": list(self.withdraw),
-            "record_only": self.record_only,
+            "retags": self.retags,
         }
 
 

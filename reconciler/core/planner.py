@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
-from reconciler.core.decide import GONE_REASONS, Standing, decide, decide_removed, drift_of, external_id, spec_of
+from reconciler.core.decide import (
+    GONE_REASONS,
+    Standing,
+    decide,
+    decide_removed,
+    drift_of,
+    external_id,
+    spec_of,
+)
 from reconciler.core.identity import ADDRESS_TAG, ENVIRONMENT_TAG, PROJECT_TAG
 from reconciler.core.observation import DEAD, Observation, stem
 from reconciler.core.plan import Action, Change, Conflict, Drift, Orphan, Plan, Reason
@@ -209,11 +217,9 @@ class _Planner:
         if record is None:
             return self._unrevivable(desired)
         final = observation.final(record.id)
-        observed = observation.by_id.get(final)
-        if final != record.id and observed is None:
-            status = StatusClass.DONE  # the successor is named, just not read: its data is there
-        else:
-            status = observation.status_class(final)
+        # A successor that is named but was not read counts as done: its data is there.
+        unread = final != record.id and final not in observation.by_id
+        status = StatusClass.DONE if unread else observation.status_class(final)
         own = observation.by_id.get(record.id) if final == record.id else None
         return Standing(record, status, own, previous_address=previous)
 
@@ -229,7 +235,7 @@ class _Planner:
         return self._adopted(desired, observed, generation, Reason.LOST_RECORD)
 
     def _found(self, desired: Desired, record: Record | None) -> Standing | Conflict | None:
-        """A live batch in Catalog that should stand here instead of the record, or a pair that nobody can choose from."""
+        """A live batch that should stand here instead of the record, or a pair that nobody can choose from."""
         ours = [
             (generation, observed)
             for generation, observed in self._candidates(desired)
@@ -251,10 +257,19 @@ class _Planner:
             return _ambiguous(desired, (record.id, *(observed.id for _, observed in rivals)))
         if self.sides.observation.final(record.id) != record.id:
             return None
-        return self._newest(desired, rivals, Reason.SURVIVOR)
+        standing = self._newest(desired, rivals, Reason.SURVIVOR)
+        if isinstance(standing, Standing):
+            # The same generation with another id: said on purpose, or the journal would take it for a contradiction.
+            chosen = replace(standing.record, rivals=tuple(sorted({*record.rivals, record.id})))
+            return replace(standing, record=chosen)
+        return standing
 
     def _newest(
-        self, desired: Desired, live: list[tuple[int, Observed]], reason: Reason, replaced: Record | None = None
+        self,
+        desired: Desired,
+        live: list[tuple[int, Observed]],
+        reason: Reason,
+        replaced: Record | None = None,
     ) -> Standing | Conflict | None:
         if not live:
             return None
@@ -277,7 +292,12 @@ class _Planner:
         return self._adopted(desired, best[0], top, reason, replaced)
 
     def _adopted(
-        self, desired: Desired, observed: Observed, generation: int, reason: Reason, replaced: Record | None = None
+        self,
+        desired: Desired,
+        observed: Observed,
+        generation: int,
+        reason: Reason,
+        replaced: Record | None = None,
     ) -> Standing:
         record = Record(
             address=desired.address,
@@ -368,7 +388,7 @@ class _Planner:
                 spec["tags"] = shown
                 after = replace(after, spec=spec)
         if after != record:
-            self.changes.append(Change(Action.UPDATE, address, Reason.REFRESHED, record, after, record_only=True))
+            self.changes.append(Change(Action.UPDATE, address, Reason.REFRESHED, record, after))
 
     # -- what nobody knows
 
@@ -378,6 +398,7 @@ class _Planner:
         if observation is None:
             return ()
         spoken_for = {i for conflict in self.conflicts for i in conflict.ids}
+        spoken_for.update(i for known in self.known_ids if (b := observation.by_id.get(known)) for i in b.predecessors)
         marker = (PROJECT_TAG, (who.project,)), (ENVIRONMENT_TAG, (who.environment,))
         return tuple(
             Orphan(batch.id, batch.status, next(iter(batch.tags.get(ADDRESS_TAG, ())), None))

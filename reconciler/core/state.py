@@ -1,13 +1,12 @@
-"""What is recorded, and the bytes of the state file: facts only, one line per batch, the same bytes for the same facts.
+"""What is recorded, and the bytes of the state file: one line per batch, the same bytes for the same facts.
 
-The format is design §6. Nothing here repairs a file: whatever is not whole, not ours or not unique is refused, with
-its line and the way on.
+The format is design §6. Nothing here repairs a file: what is not whole, ours and unique is refused, with its
+line and the way on.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from reconciler.core.address import is_address
 from reconciler.core.batch import OnRemove, Record
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
-from reconciler.core.lines import Fields, LineInvalid, encode
+from reconciler.core.lines import Fields, LineError, SumError, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +28,8 @@ FORMAT = 1
 
 END = '{"end": true}'
 
-RESTORE = "restore the file from Git (`git checkout -- FILE`), or make it anew from Catalog with `reconciler state rebuild`"
+RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
+"""The way on from a damaged state file."""
 
 HEADER_FIELDS = frozenset({"format", "project", "environment", "org", "sandbox"})
 _TEXT = r'"([^"\\\x00-\x1f]+)"'
@@ -50,12 +50,12 @@ class State:
 
 
 def digest(data: bytes) -> str:
-    """The SHA-256 of a state file's bytes, in hex: what a journal says it extends."""
+    """Return the SHA-256 of a state file's bytes, in hex: what a journal says it extends."""
     return sha256(data).hexdigest()
 
 
 def dump(state: State) -> bytes:
-    """The state as the bytes of its file. Raises `StateMismatch` for a batch at two addresses: it could not be read back."""
+    """Return the bytes of the state file; raises `StateMismatch` for a batch at two addresses."""
     found = clashes(state.records.values())
     if found:
         raise StateMismatch(
@@ -76,7 +76,7 @@ def dump(state: State) -> bytes:
 
 
 def header(identity: Identity, **more: str) -> str:
-    """The first line of a state file; a journal's says more."""
+    """Return the first line of a state file; a journal's says more."""
     fields = {
         "format": FORMAT,
         "project": identity.project,
@@ -89,9 +89,9 @@ def header(identity: Identity, **more: str) -> str:
 
 
 def parse(data: bytes, identity: Identity | None, file: str) -> State:
-    """The state that the file's bytes are; `identity`, when given, is whose it must be; `file` names it in errors.
+    """Return the state that the bytes are; `identity` is whose it must be; `file` names it in errors.
 
-    Raises `StateCorrupt`, `StateFromFuture` or `StateMismatch`. Records may stand in any order; line ends may be CRLF.
+    Raises `StateCorrupt`, `StateFromFuture` or `StateMismatch`. Any order of records is fine, and so is CRLF.
     """
     text = _text(data, file)
     rows = [row.removesuffix("\r") for row in text.split("\n")]
@@ -104,7 +104,9 @@ def parse(data: bytes, identity: Identity | None, file: str) -> State:
     found = clashes(records, first_line=2)
     if found:
         raise StateCorrupt(
-            f"`{file}` contradicts itself", detail="\n".join(found), hint="take the wrong line out, or " + RESTORE
+            f"`{file}` contradicts itself",
+            detail="\n".join(found),
+            hint="take the wrong line out, or " + RESTORE,
         )
     return State(own, {record.address: record for record in records})
 
@@ -113,16 +115,16 @@ def _text(data: bytes, file: str) -> str:
     if not data.strip():
         raise StateCorrupt(
             f"`{file}` is empty",
-            detail="an empty file is not an empty state: it may be what a full disk or a broken merge left behind",
+            detail="an empty file is not an empty state: a full disk or a broken merge may have left it",
             hint=RESTORE,
         )
     suspicious = b"<<<<<<<" in data or b">>>>>>>" in data  # the pattern alone takes a second per 200 MB
     marks = [data.count(b"\n", 0, mark.start()) + 1 for mark in _CONFLICT.finditer(data)] if suspicious else []
     if marks:
         raise StateCorrupt(
-            f"`{file}` has Git conflict markers at line {', '.join(map(str, marks))}",
-            hint="undo the merge of this file and let `reconciler state merge BASE OURS THEIRS` do it, by hand or as "
-            "a Git merge driver: it knows which lines belong together",
+            f"`{file}` has Git conflict markers: lines {', '.join(map(str, marks))}",
+            hint="undo the merge of this file and let `reconciler state merge BASE OURS THEIRS` do it, by "
+            "hand or as a Git merge driver: it knows which lines belong together",
         )
     try:
         return data.decode()
@@ -136,13 +138,15 @@ def _identity(row: str, file: str) -> Identity:
         fields = lines.fields_of(row, by_hand=True)
         own = identity_in(fields, file)
         lines.refuse_others(fields, HEADER_FIELDS)
-    except LineInvalid as error:
-        raise StateCorrupt(f"`{file}` does not begin like a state file", detail=f"line 1: {error}", hint=RESTORE) from error
+    except LineError as error:
+        raise StateCorrupt(
+            f"`{file}` does not begin like a state file", detail=f"line 1: {error}", hint=RESTORE
+        ) from error
     return own
 
 
 def identity_in(fields: Fields, file: str) -> Identity:
-    """Whose a header says the file is. Raises `StateFromFuture` or `LineInvalid`."""
+    """Return whose a header says the file is. Raises `StateFromFuture` or `LineError`."""
     version = lines.number_in(fields, "format", 1)
     if version > FORMAT:
         raise StateFromFuture(
@@ -158,26 +162,28 @@ def identity_in(fields: Fields, file: str) -> Identity:
 
 
 def check_identity(own: Identity, expected: Identity | None, file: str) -> None:
-    """Raise `StateMismatch` if the file is another project's, environment's, organisation's or sandbox's."""
+    """Raise `StateMismatch` if the file is of another project, environment, organisation or sandbox."""
     if expected is None or own == expected:
         return
-    pairs = [(name, getattr(own, name), getattr(expected, name)) for name in ("project", "environment", "org", "sandbox")]
+    pairs = [
+        (name, getattr(own, name), getattr(expected, name)) for name in ("project", "environment", "org", "sandbox")
+    ]
     raise StateMismatch(
         f"`{file}` belongs to another {', '.join(name for name, a, b in pairs if a != b)}",
         detail="\n".join(f"{name}: the file says `{a}`, this run is for `{b}`" for name, a, b in pairs if a != b),
-        hint="check `--env`, `--state` and the project file; a state is never taken over by another environment",
+        hint="check `--env`, `--state` and the project file; no environment takes over the state of another",
     )
 
 
 def _check_end(rows: Sequence[str], file: str) -> None:
     try:
         whole = lines.fields_of(rows[-1]) == {"end": True} and len(rows) > 1
-    except LineInvalid:
+    except LineError:
         whole = False
     if not whole:
-        raise StateCorrupt(
-            f"`{file}` is cut off: its last line is not `{END}`", detail=f"it has {len(rows)} lines", hint=RESTORE
-        )
+        cut = f"its last line, {len(rows)}, is not `{END}`"
+        on = f"it goes on after its end in line {rows.index(END) + 1}" if END in rows else cut
+        raise StateCorrupt(f"`{file}` is not whole: {on}", hint=RESTORE)
 
 
 def _records(rows: Sequence[str], file: str) -> list[Record]:
@@ -185,18 +191,20 @@ def _records(rows: Sequence[str], file: str) -> list[Record]:
     for number, row in enumerate(rows, start=2):
         try:
             records.append(_record(row, specs))
-        except LineInvalid as error:
-            raise StateCorrupt(
-                f"`{file}`, line {number}: {error}",
-                hint=RESTORE + "; if you edited the line on purpose, delete its `sum`",
-            ) from error
+        except SumError as error:
+            hint = RESTORE + "; if you edited the line on purpose, delete its `sum`"
+            raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=hint) from error
+        except LineError as error:
+            raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE) from error
     return records
 
 
 def _record(row: str, specs: dict[str, Spec]) -> Record:
-    """One record. A line as `dump` writes it is read by a pattern, any other as JSON: same result, a third of the time."""
+    """Read one record: a line as `dump` writes it by a pattern, any other as JSON, with the same result."""
     text, checksum = lines.unseal(row)
     if checksum is None:
+        if row == END:
+            raise LineError("the file goes on after its end, as if two were joined")
         return lines.record_in(lines.fields_of(text, by_hand=True))
     start, _, spec_text = text.partition(lines.SPEC_MARK)
     plain, spec = _PLAIN.fullmatch(start), _shared(spec_text[:-1], specs)
@@ -204,35 +212,32 @@ def _record(row: str, specs: dict[str, Spec]) -> Record:
         return lines.record_in(lines.fields_of(text))
     address, batch, dataset, external_id, generation, on_remove = plain.groups()
     if not is_address(address):
-        raise LineInvalid(lines.NO_ADDRESS)
+        raise LineError(lines.NO_ADDRESS)
     return Record(address, batch, dataset, external_id, int(generation), _ON_REMOVE[on_remove], spec)
 
 
 def _shared(text: str, specs: dict[str, Spec]) -> Spec | None:
-    """The spec that the text is, equal ones as one value: 100,000 records of three manifests stay small."""
+    """Read a spec, equal ones as one value: 100,000 records of three manifests stay small."""
     if text not in specs:
         try:
             specs[text] = lines.spec_in({"spec": lines.fields_of(text)})
-        except LineInvalid:
+        except LineError:
             return None
     return specs[text]
 
 
 def clashes(records: Iterable[Record], first_line: int | None = None) -> list[str]:
-    """What must be unique and is not, one sentence each: address, batch id, external id; with lines when counted."""
+    """Name what must be unique and is not (address, id, external id), one sentence each."""
     records = list(records)
     found = []
     for name in ("address", "id", "external_id"):
+        places: dict[str, list[str]] = {}
         values = [getattr(record, name) for record in records]
-        if len(set(values)) < len(values):
-            for value, count in sorted(Counter(values).items()):
-                if count > 1:
-                    at = [index for index, each in enumerate(values) if each == value]
-                    found.append(f"{name} `{value}` stands at " + " and ".join(_where(records, at, first_line)))
+        if len(set(values)) == len(values):
+            continue
+        for index, value in enumerate(values):
+            place = f"`{records[index].address}`" if first_line is None else f"line {first_line + index}"
+            places.setdefault(value, []).append(place)
+        word = name.replace("_", " ")
+        found += [f"{word} `{value}` is at {' and '.join(at)}" for value, at in sorted(places.items()) if len(at) > 1]
     return found
-
-
-def _where(records: Sequence[Record], at: Iterable[int], first_line: int | None) -> list[str]:
-    if first_line is None:
-        return [f"`{records[index].address}`" for index in at]
-    return [f"`{records[index].address}` (line {first_line + index})" for index in at]

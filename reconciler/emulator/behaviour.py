@@ -75,7 +75,7 @@ class Behaviour:
     repeat_id: bool = True
     """Whether a batch repeats its id inside (aep-api.md §8.4)."""
     filter_by_unknown_parameter: bool = False
-    """Read an undeclared query parameter as a property filter; otherwise ignore it (aep-api.md §8.3)."""
+    """Read an undeclared query parameter as a property filter; otherwise ignore it (§8.3)."""
     patch_allowed: bool = True
     """Whether a customer may change a batch through Catalog at all (aep-api.md §8.7); otherwise 403."""
     reject_read_only: bool = False
@@ -90,7 +90,7 @@ class Behaviour:
     action_body: ActionBody = ActionBody.EMPTY
     wrong_state_status: Literal[400, 409] = 400
     abort_in_flight: bool = False
-    """Whether ABORT still works between COMPLETE and the end (two pages of Adobe disagree, aep-api.md §5.3)."""
+    """Whether ABORT still works between COMPLETE and the end (two pages of Adobe disagree, §5.3)."""
     step_ms: int = 100
     """From one state of the promotion to the next."""
     outcome: Outcome = Outcome.SUCCESS

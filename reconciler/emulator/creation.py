@@ -1,4 +1,4 @@
-"""`POST /import/batches`: from the body to the new batch (aep-api.md §3, E10–E17). Pure; refuses with `Problem`."""
+"""`POST /import/batches`: from the body to the new batch (aep-api.md §3, E10 to E17). Pure."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _diagnostic_tags(body: JsonObject) -> dict[str, list[str]]:
         percent = body.get(name)
         if percent is None:
             continue
-        if not isinstance(percent, int) or not 0 <= percent <= 100:  # noqa: PLR2004 - per cent
+        if type(percent) is not int or not 0 <= percent <= 100:  # noqa: PLR2004 - per cent
             raise service(400, f"{name} must be an integer from 0 to 100")
         tags[f"acp_{name}"] = [str(percent)]
     return tags

@@ -16,6 +16,8 @@ PLATFORM_USER: Final = "acp_foundation_dataTracker@AdobeID"
 
 DEFAULT_SANDBOX: Final = "prod"
 
+ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 
 class RelatedObject(TypedDict):
     """What a batch belongs to."""
@@ -66,7 +68,7 @@ class BatchObject(TypedDict, total=False):
 
 def dump(value: object) -> str:
     """Write compact JSON, the same bytes for the same value."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return ENCODER.encode(value)
 
 
 def dataset_of(batch: BatchObject) -> str:

@@ -1,4 +1,4 @@
-"""The two pattern languages of Catalog's filters (aep-api.md §8.3): `*` wildcards and regular expressions. Pure."""
+"""Patterns of Catalog's filters (aep-api.md §8.3): `*` wildcards and regular expressions. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals of the emulated API: a status and the body Adobe's gateway or services are known to send (aep-api.md §2)."""
+"""Refusals of the emulated API: status and body as Adobe's gateway or services send them (aep-api.md §2)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Problem(Exception):  # noqa: N818 - the word of RFC 7807, and no error of ours
+class Problem(Exception):
     """Ends a request with this status, JSON body and these headers."""
 
-    def __init__(
-        self, status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{status} {body}")
         self.status = status
         self.body = body
@@ -22,7 +20,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 7807, and no error of 
 
 
 def gateway(code: str, message: str, headers: Mapping[str, str] | None = None) -> Problem:
-    """Refuse as the gateway does, before the service sees the request: the status is the code's start (§2.2)."""
+    """Refuse as the gateway does, before the service: the status is the start of the code (§2.2)."""
     return Problem(int(code[:3]), {"error_code": code, "message": message}, headers)
 
 
@@ -37,7 +35,7 @@ def too_many_requests(headers: Mapping[str, str] | None = None) -> Problem:
 
 
 def service(status: int, detail: str) -> Problem:
-    """Refuse as an AEP service does (§2.3). The exact bodies are undocumented: no client may need a field of them."""
+    """Refuse as an AEP service does (§2.3). The exact bodies are undocumented: no client may need them."""
     title = HTTPStatus(status).phrase
     return Problem(
         status,

@@ -21,12 +21,12 @@ class World:
     orgs: frozenset[str] | None = None
     """The entitled organisations; None: any that is well formed (E4)."""
     clients: Mapping[str, str] | None = None
-    """Client id to secret; None: any client, any secret, any token that is not an expired one of ours (E2)."""
+    """Client id to secret; None: any client, any secret, any token but an expired one of ours (E2)."""
 
     def has_dataset(self, sandbox: str, dataset: str) -> bool:
         """Whether the sandbox has the dataset."""
         return self.any_dataset or dataset in self.datasets_of(sandbox)
 
     def datasets_of(self, sandbox: str) -> frozenset[str]:
-        """The dataset ids that the sandbox is known to have."""
+        """Return the dataset ids that the sandbox is known to have."""
         return self.datasets | self.sandbox_datasets.get(sandbox, frozenset())

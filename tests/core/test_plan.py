@@ -14,7 +14,9 @@ from reconciler.core.planner import Scope
 from reconciler.core.project import Import, Move
 from tests.examples import ADDRESS, DATASET, WHO, desired, observed, plan_of, recorded
 
-LIVE = sorted(word for word, kind in STATUS_CLASSES.items() if kind in {StatusClass.OPEN, StatusClass.IN_FLIGHT, StatusClass.DONE})
+LIVE = sorted(
+    word for word, kind in STATUS_CLASSES.items() if kind in {StatusClass.OPEN, StatusClass.IN_FLIGHT, StatusClass.DONE}
+)
 DONE = ["active", "success"]
 IN_FLIGHT = sorted(word for word, kind in STATUS_CLASSES.items() if kind is StatusClass.IN_FLIGHT)
 HERE = Place("manifests/loyalty.yaml", 0, ("imports", 0))
@@ -170,7 +172,17 @@ def test_gone_is_only_reported_when_the_rules_say_so() -> None:
     assert plan.drift[0].status == "missing"
 
 
-@pytest.mark.parametrize(("status", "word"), [("failed", "failed"), ("failure", "failed"), ("inactive", "withdrawn"), ("deleted", "withdrawn"), ("archived", "withdrawn"), ("retained", "withdrawn")])
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("failed", "failed"),
+        ("failure", "failed"),
+        ("inactive", "withdrawn"),
+        ("deleted", "withdrawn"),
+        ("archived", "withdrawn"),
+        ("retained", "withdrawn"),
+    ],
+)
 def test_failed_and_withdrawn_are_drift_unless_asked_to_be_made_again(status: str, word: str) -> None:
     seen = [observed(status=status, errors=("106: empty",))]
     silent = plan_of([desired()], [recorded()], seen)
@@ -387,7 +399,9 @@ def test_destroy_deletes_what_is_declared_too() -> None:
 
 def test_target_leaves_the_rest_alone() -> None:
     other = desired("loyalty/other")
-    assert actions(plan_of([desired(), other], scope=Scope(targets=Globs(("loyalty/o*",))))) == [("create", "loyalty/other")]
+    assert actions(plan_of([desired(), other], scope=Scope(targets=Globs(("loyalty/o*",))))) == [
+        ("create", "loyalty/other")
+    ]
 
 
 def test_refresh_only_reports_and_writes_down_but_makes_nothing() -> None:
@@ -399,7 +413,7 @@ def test_refresh_only_reports_and_writes_down_but_makes_nothing() -> None:
         scope=Scope(refresh_only=True),
     )
     (change,) = plan.changes
-    assert change.record_only
+    assert not change.retags
     assert change.after is not None
     assert change.after.spec == Spec(tags={"team": ["eu"]})
 
@@ -419,6 +433,11 @@ def test_our_marker_without_a_record_is_an_orphan() -> None:
     plan = plan_of([], [], [observed("B9", address="loyalty/ghost")])
     assert [(orphan.id, orphan.address) for orphan in plan.orphans] == [("B9", "loyalty/ghost")]
     assert not plan.has_changes
+
+
+def test_a_predecessor_that_its_replay_has_not_yet_replaced_is_no_orphan() -> None:
+    seen = [observed("B1", "success"), observed("B2", generation=2, predecessors=("B1",))]
+    assert plan_of([desired()], [recorded(id="B2", generation=2)], seen).orphans == ()
 
 
 def test_a_batch_that_holds_data_elsewhere_does_not_follow_its_dataset() -> None:

@@ -1,0 +1,95 @@
+"""What an apply tells while it goes and at its end, as text for people or as Terraform's event stream."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from reconciler.cli.invocation import Invocation
+    from reconciler.core.errors import ReconcilerError
+    from reconciler.core.events import Event
+    from reconciler.core.plan import Plan
+    from reconciler.operations import Applied
+
+
+class Reporter(Protocol):
+    """Follows one apply from its plan to its account."""
+
+    def show(self, plan: Plan) -> None:
+        """Say what will be done."""
+        ...
+
+    def listen(self, event: Event) -> None:
+        """Say what happens."""
+        ...
+
+    def finish(self, done: Applied) -> None:
+        """Give the account."""
+        ...
+
+    def fail(self, error: ReconcilerError) -> None:
+        """Say what ended the command, where the result itself has to say so."""
+        ...
+
+
+def reporter(invocation: Invocation, form: str) -> Reporter:
+    """The reporter for `--format`."""
+    return _Json(invocation) if form == "json" else _Text(invocation)
+
+
+class _Text:
+    """The plan and the account are the result; what happens in between goes to stderr."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        from reconciler.views.apply_text import Progress
+
+        self.console = invocation.console
+        self.progress = Progress(self.console.color_err, monotonic, verbose=bool(self.console.verbose))
+
+    def show(self, plan: Plan) -> None:
+        from reconciler.views.plan_text import render_plan
+
+        self.progress.total = len(plan.changes)
+        self.console.out(render_plan(plan, color=self.console.color, verbose=bool(self.console.verbose)))
+
+    def listen(self, event: Event) -> None:
+        if lines := list(self.progress.lines(event)):
+            self.console.err(lines)
+
+    def finish(self, done: Applied) -> None:
+        from reconciler.views.apply_text import account_lines
+
+        if done.account is not None:
+            # Said twice: a log keeps only one of the streams, and these ids are written down nowhere else.
+            self.console.err(f"{address} {batch}" for address, batch in sorted(done.account.unrecorded))
+            self.console.out(account_lines(done.account, color=self.console.color))
+
+    def fail(self, error: ReconcilerError) -> None:
+        pass  # stderr tells it
+
+
+class _Json:
+    """One event a line on stdout, the summary last."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        from reconciler.views.apply_json import Stream
+
+        self.console = invocation.console
+        self.stream = Stream(lambda: datetime.now(UTC))
+        self.console.out(self.stream.opening())
+
+    def show(self, plan: Plan) -> None:
+        self.console.out(self.stream.planned(plan))
+
+    def listen(self, event: Event) -> None:
+        self.console.out(self.stream.event(event))
+
+    def finish(self, done: Applied) -> None:
+        from reconciler.core.events import Account
+
+        self.console.out(self.stream.closing(done.account or Account()))
+
+    def fail(self, error: ReconcilerError) -> None:
+        self.console.out(self.stream.error(error))

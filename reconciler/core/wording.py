@@ -1,0 +1,46 @@
+"""How messages quote what a user typed and guess what was meant. Never lets a control character through."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LONGEST_QUOTE = 80
+"""Characters of the user's text that a message repeats; the source line shows the rest."""
+
+MOST_NAMES = 20
+"""Names that a hint lists."""
+
+
+def visible(text: str) -> str:
+    """Show everything that does not print (controls, line breaks, bidi marks) as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def quoted(text: str) -> str:
+    """Put the text in backticks, printable and not too long."""
+    shown = visible(text[: LONGEST_QUOTE + 1])
+    return f"`{shown[:LONGEST_QUOTE]}…`" if len(shown) > LONGEST_QUOTE else f"`{shown}`"
+
+
+def closest(word: str, options: Iterable[str]) -> str | None:
+    """Find the option that was probably meant, if any is near."""
+    if len(word) > LONGEST_QUOTE:
+        return None
+    by_folded = {option.casefold(): option for option in sorted(options, reverse=True)}
+    near = get_close_matches(word.casefold(), sorted(by_folded), n=1)
+    return by_folded[near[0]] if near else None
+
+
+def guess(word: str, options: Iterable[str], what: str) -> str:
+    """Word a hint that names the nearest option and lists them all: ``did you mean `a`? Fields: a, b``."""
+    names = sorted(options)
+    near = closest(word, names)
+    listed = ", ".join(names[:MOST_NAMES]) + (f", and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES))
+    some = f"{what}: {listed}" if names else f"there are no {what.lower()} yet"
+    return f"did you mean `{near}`? {some}" if near else some

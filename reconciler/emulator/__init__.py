@@ -1,0 +1,89 @@
+"""A local AEP API: the quick start's platform and the tests' peer. It imports nothing else of ours.
+
+In process, nothing leaves it::
+
+    with Emulator(world=World(any_dataset=True)) as emulator:
+        async with httpx.AsyncClient(transport=emulator.transport(), headers={…}) as client:
+            url = "https://platform.adobe.io/data/foundation/import/batches"
+            await client.post(url, json={"datasetId": "5c8c3c555033b814b69f947f"})
+        assert len(emulator.batches()) == 1
+
+That transport serves any host, and the token endpoint `/ims/token/v3` too. By default any client, secret,
+token, organisation and sandbox will do, but only the datasets of the `World` exist. `Emulator(path)` keeps
+its data in a file that survives a kill. For trouble see `faults`, and `faultfile` for rules in a file::
+
+    emulator.inject(Faults((Fault(Cut(), method="POST", path="/import/batches$", nth=1),)))
+
+On a socket: `serve(emulator, port=0, ready=print)`; then it can also be moved by hand under `/_emulator/`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.emulator.behaviour import ActionBody, Behaviour, Duplicates, Outcome, Retirement
+from reconciler.emulator.faultfile import FaultsInvalid, load_faults, parse_faults
+from reconciler.emulator.faults import (
+    Answer,
+    Body,
+    Cut,
+    Effect,
+    ExpireTokens,
+    Fault,
+    Faults,
+    Lag,
+    Latency,
+    Loss,
+    Moment,
+    Truncate,
+)
+from reconciler.emulator.world import World
+
+if TYPE_CHECKING:
+    from reconciler.emulator.emulator import Emulator
+    from reconciler.emulator.server import serve
+    from reconciler.emulator.transport import EmulatorTransport
+
+__all__ = [
+    "ActionBody",
+    "Answer",
+    "Behaviour",
+    "Body",
+    "Cut",
+    "Duplicates",
+    "Effect",
+    "Emulator",
+    "EmulatorTransport",
+    "ExpireTokens",
+    "Fault",
+    "Faults",
+    "FaultsInvalid",
+    "Lag",
+    "Latency",
+    "Loss",
+    "Moment",
+    "Outcome",
+    "Retirement",
+    "Truncate",
+    "World",
+    "load_faults",
+    "parse_faults",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs Starlette and httpx when asked for: the values above do not."""
+    if name == "Emulator":
+        from reconciler.emulator.emulator import Emulator  # noqa: PLC0415 - see above
+
+        return Emulator
+    if name == "EmulatorTransport":
+        from reconciler.emulator.transport import EmulatorTransport  # noqa: PLC0415 - see above
+
+        return EmulatorTransport
+    if name == "serve":
+        from reconciler.emulator.server import serve  # noqa: PLC0415 - see above
+
+        return serve
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

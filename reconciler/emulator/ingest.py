@@ -1,0 +1,52 @@
+"""The Import API's routes for batches: create one, act on one (aep-api.md §3, §5.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.emulator.behaviour import ActionBody
+from reconciler.emulator.creation import read_creation
+from reconciler.emulator.exchange import Reply, json_reply, read_json_object
+from reconciler.emulator.lifecycle import Action
+from reconciler.emulator.problems import service
+
+if TYPE_CHECKING:
+    from reconciler.emulator.exchange import Call
+    from reconciler.emulator.lake import Lake
+
+
+def create(lake: Lake, call: Call) -> Reply:
+    """`POST /batches`: 201 and the new batch, an object of its own (E10)."""
+    body = read_json_object(call)
+    creation = read_creation(body, reject_reserved_tags=lake.behaviour.reject_reserved_tags)
+    stored = lake.create(call.caller, creation, lag_ms=call.lag_ms)
+    told: dict[str, object] = {"id": stored.id, **stored.object}
+    if not lake.behaviour.create_tells_external_id:
+        del told["externalId"]
+    return json_reply(told, 201)
+
+
+def act(lake: Lake, call: Call) -> Reply:
+    """`POST /batches/{id}?action=`: 200 once accepted (E30 to E37)."""
+    stored = lake.find(call.caller, call.path["batch"])
+    after = lake.act(stored, read_action(call), user=f"{call.caller.client}@AdobeID")
+    return accepted(lake, {"id": after.id, **after.object})
+
+
+def read_action(call: Call) -> Action:
+    """Return the action of the query, in any case; refuses none or another."""
+    word = call.parameters.get("action", "").upper()
+    if word not in set(Action):
+        raise service(400, f"action must be one of {', '.join(Action)}")
+    return Action(word)
+
+
+def accepted(lake: Lake, value: object, status: int = 200) -> Reply:
+    """Reply to an action or an upload: nothing, `1` or the object (E33)."""
+    match lake.behaviour.action_body:
+        case ActionBody.EMPTY:
+            return Reply(status)
+        case ActionBody.ONE:
+            return json_reply(1, status)
+        case ActionBody.OBJECT:
+            return json_reply(value, status)

@@ -1,0 +1,147 @@
+"""The life of a batch: which action is legal when, and what happens by itself then (aep-api.md §5). Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, assert_never
+
+from reconciler.emulator.behaviour import Outcome
+from reconciler.emulator.store import Step
+
+if TYPE_CHECKING:
+    from reconciler.emulator.behaviour import Behaviour
+    from reconciler.emulator.objects import BatchError
+
+
+class Action(StrEnum):
+    """What `POST /batches/{id}?action=` takes (§5.3)."""
+
+    COMPLETE = "COMPLETE"
+    ABORT = "ABORT"
+    REVERT = "REVERT"
+    FAIL = "FAIL"
+
+
+class Verdict(StrEnum):
+    """What comes of an action."""
+
+    APPLY = "apply"
+    NO_CHANGE = "no change"
+    """200, and everything stays as it is."""
+    REFUSE = "refuse"
+
+
+class Phase(StrEnum):
+    """The rows of the matrix in §5.3."""
+
+    LOADING = "loading"
+    IN_FLIGHT = "in flight"
+    STALLED = "stalled"
+    DONE = "done"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    ABANDONED = "abandoned"
+    GONE = "gone"
+
+
+PHASES: Final = {
+    "loading": Phase.LOADING,
+    "stalled": Phase.STALLED,
+    "active": Phase.DONE,
+    "success": Phase.DONE,
+    "failed": Phase.FAILED,
+    "failure": Phase.FAILED,
+    "aborted": Phase.ABORTED,
+    "abandoned": Phase.ABANDONED,
+    "inactive": Phase.GONE,
+    "deleted": Phase.GONE,
+    "archived": Phase.GONE,
+    "retained": Phase.GONE,
+}
+"""Any other status is in flight."""
+
+MATRIX: Final = {
+    (Phase.LOADING, Action.COMPLETE): Verdict.APPLY,
+    (Phase.LOADING, Action.ABORT): Verdict.APPLY,
+    (Phase.LOADING, Action.FAIL): Verdict.APPLY,
+    (Phase.IN_FLIGHT, Action.COMPLETE): Verdict.NO_CHANGE,
+    (Phase.STALLED, Action.COMPLETE): Verdict.NO_CHANGE,
+    (Phase.STALLED, Action.ABORT): Verdict.APPLY,
+    (Phase.DONE, Action.COMPLETE): Verdict.NO_CHANGE,
+    (Phase.DONE, Action.REVERT): Verdict.APPLY,
+    (Phase.FAILED, Action.FAIL): Verdict.NO_CHANGE,
+    (Phase.ABORTED, Action.ABORT): Verdict.NO_CHANGE,
+    (Phase.GONE, Action.REVERT): Verdict.NO_CHANGE,
+}
+"""Whatever is not here is refused."""
+
+
+def phase(status: str) -> Phase:
+    """Return the row of the matrix for a status."""
+    return PHASES.get(status, Phase.IN_FLIGHT)
+
+
+def judge(status: str, action: Action, *, abort_in_flight: bool) -> Verdict:
+    """Look the action up in the matrix of §5.3."""
+    if abort_in_flight and (phase(status), action) == (Phase.IN_FLIGHT, Action.ABORT):
+        return Verdict.APPLY
+    return MATRIX.get((phase(status), action), Verdict.REFUSE)
+
+
+def status_after(action: Action, behaviour: Behaviour) -> str:
+    """Return the status that an applied action leads to."""
+    match action:
+        case Action.COMPLETE:
+            return "loaded"
+        case Action.ABORT:
+            return "aborted"
+        case Action.REVERT:
+            return "inactive"
+        case Action.FAIL:
+            return behaviour.failure_word
+        case _:
+            assert_never(action)
+
+
+def steps_after(status: str, behaviour: Behaviour) -> tuple[Step, ...]:
+    """Return what happens by itself to a batch in this status; a promotion is `promotion`'s."""
+    match phase(status):
+        case Phase.LOADING if behaviour.abandon_after_ms is not None:
+            return (Step(behaviour.abandon_after_ms, "abandoned"),)
+        case Phase.GONE if status == "inactive" and behaviour.collect_after_ms is not None:
+            return (Step(behaviour.collect_after_ms, "deleted"),)
+        case _:
+            return ()
+
+
+def promotion(outcome: Outcome, behaviour: Behaviour) -> tuple[Step, ...]:
+    """Return the way from `loaded` to the outcome (§5.2)."""
+    done, failed = behaviour.success_word, behaviour.failure_word
+    way: tuple[str, ...]
+    match outcome:
+        case Outcome.SUCCESS:
+            way = ("staging", "staged", done)
+        case Outcome.FAILED | Outcome.EMPTY | Outcome.GUARDRAIL:
+            way = ("staging", failed)
+        case Outcome.RECOVERS:
+            way = ("staging", "retrying", "staging", "staged", done)
+        case Outcome.STALLS:
+            way = ("staging", "retrying", "stalled")
+        case _:
+            assert_never(outcome)
+    return tuple(Step(behaviour.step_ms, status) for status in way)
+
+
+def errors_of(outcome: Outcome) -> list[BatchError]:
+    """Return what a batch with this outcome has in `errors` (§8.4, §9, §14)."""
+    match outcome:
+        case Outcome.EMPTY:
+            return [{"code": "106", "description": "Dataset file is empty. Provide a file with data.", "rows": []}]
+        case Outcome.GUARDRAIL:
+            text = "The batch has 25143 files, which is more than the allowed 25000."
+            return [{"code": "INGEST-1401-400", "description": text, "rows": []}]
+        case Outcome.FAILED:
+            text = "The data does not match the schema of the dataset."
+            return [{"code": "INGEST-1211-400", "description": text, "rows": ["3-5"]}]
+        case _:
+            return []

@@ -1,0 +1,64 @@
+"""The URLs of AEP that are used, and how many names fit into one. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+IMPORT = "/data/foundation/import"
+CATALOG = "/data/foundation/catalog"
+
+LONGEST_URL = 1_990
+"""Characters; at 2,000 AEP answers 414 (aep-api.md §9)."""
+MOST_NAMES = 50
+"""Names in one URL."""
+PAGE = 100
+"""Objects in one page: the most that Catalog gives (aep-api.md §8.2)."""
+
+
+def url(base: str, path: str, query: Mapping[str, str] | None = None) -> str:
+    """Return a URL. Commas and colons of a filter stay as Adobe's own examples write them."""
+    pairs = [f"{name}={quote(value, safe=',:')}" for name, value in (query or {}).items()]
+    return f"{base}{path}?{'&'.join(pairs)}" if pairs else f"{base}{path}"
+
+
+def chunks(names: Iterable[str], room: int, most: int = MOST_NAMES) -> Iterator[list[str]]:
+    """Split names so that each part, joined by commas and quoted, takes at most `room` characters."""
+    part: list[str] = []
+    used = 0
+    for name in names:
+        length = len(quote(name, safe=":")) + 1
+        if part and (used + length > room + 1 or len(part) == most):
+            yield part
+            part, used = [], 0
+        part.append(name)
+        used += length
+    if part:
+        yield part
+
+
+def is_plain(value: str) -> bool:
+    """Whether a value means itself in a filter: a comma is "any of", a star any text, `!` at the start "not"."""
+    return bool(value) and not value.startswith("!") and not set(value) & {",", "*", "~"} and value.isprintable()
+
+
+def tag_filter(tags: Mapping[str, str]) -> str:
+    """Return Catalog's filter for batches that carry all the tags; a tag that it cannot spell is left out."""
+    return ",".join(f"{name}:{value}" for name, value in tags.items() if _is_taggable(name, value))
+
+
+def _is_taggable(*parts: str) -> bool:
+    return all(is_plain(part) and ":" not in part for part in parts)
+
+
+def room_for_names(template: str) -> int:
+    """Return how many characters of names fit into a URL that is this long without any."""
+    return LONGEST_URL - len(template)
+
+
+def joined(names: Collection[str]) -> str:
+    """Return the names as Catalog's "any of"."""
+    return ",".join(names)

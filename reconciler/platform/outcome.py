@@ -1,0 +1,73 @@
+"""The one place that says what an answer, or the lack of one, means for the request (design §5). Pure.
+
+    DONE          2xx: it was done
+    REJECTED      a definite no: no effect, and asking again would not help (any 3xx or 4xx that is not below)
+    THROTTLED     429: not served, ask again later
+    NEVER_SENT    no connection was made: no effect
+    UNAUTHORIZED  401: no effect, the token may be old
+    UNKNOWN       it may or may not have had its effect: a timeout, a cut connection, 408, 425, any 5xx
+"""
+
+from __future__ import annotations
+
+import ssl
+from enum import StrEnum
+from http import HTTPStatus
+
+import httpx
+
+
+class Outcome(StrEnum):
+    """What is known about a request after one attempt."""
+
+    DONE = "done"
+    REJECTED = "rejected"
+    THROTTLED = "throttled"
+    NEVER_SENT = "never sent"
+    UNAUTHORIZED = "unauthorized"
+    UNKNOWN = "unknown"
+
+
+WITHOUT_EFFECT = frozenset({Outcome.NEVER_SENT, Outcome.THROTTLED})
+"""After these anything may be sent again, even a create."""
+
+WITHOUT_VERDICT = WITHOUT_EFFECT | {Outcome.UNKNOWN}
+"""After these a read or an idempotent write may be sent again."""
+
+_UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+
+_NOT_CONNECTED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,  # raised while a tunnel is made, before the request
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """Return what an HTTP status means. A redirect is a no: it is never followed, so nobody served the request."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Outcome.UNAUTHORIZED
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Outcome.THROTTLED
+    if 200 <= status < 300:  # noqa: PLR2004  (the classes of HTTP)
+        return Outcome.DONE
+    if 300 <= status < 500 and status not in _UNDECIDED:  # noqa: PLR2004
+        return Outcome.REJECTED
+    return Outcome.UNKNOWN
+
+
+def outcome_of_error(error: httpx.HTTPError | httpx.InvalidURL) -> Outcome:
+    """Return what an exception of httpx means: unless no connection was made, the request may have arrived."""
+    return Outcome.NEVER_SENT if isinstance(error, _NOT_CONNECTED) else Outcome.UNKNOWN
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Whether the other side's certificate was refused: trying again does not help."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

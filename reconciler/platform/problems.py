@@ -1,0 +1,234 @@
+"""A request without success, as a value: what it means, the error to raise, how long to wait.
+
+Texts of the service are optional and untrusted: nothing branches on them, they are cut short, stripped of control
+characters and of every secret (aep-api.md §2.3: their shapes vary, and a body may be empty or no JSON at all).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httpx
+
+from reconciler.core.errors import (
+    Conflict,
+    NeverSent,
+    NotFound,
+    OutcomeUnknown,
+    PlatformError,
+    Rejected,
+    Throttled,
+    Unauthorized,
+)
+from reconciler.platform.answer import Answer, Unreadable
+from reconciler.platform.outcome import Outcome, is_untrusted, outcome_of_error, outcome_of_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.core.batch import Json
+
+LONGEST_EXCERPT = 300
+LONGEST_SCAN = 20_000
+"""Characters of a service's text that are looked at before it is cut down."""
+UNREADABLE_TRIES = 5
+"""A body that cannot be read is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
+
+CREDENTIAL_HINT = "check the credential (`AEP_CLIENT_ID`, or `AEP_API_KEY`) and the environment's `org` and `sandbox`"
+LATER_HINT = "the service has trouble or is out of reach: run again later"
+
+HINTS_BY_CODE = {
+    "401013": "the token is expired or garbled: get a new one",
+    "403000": "no API key arrived: does a proxy drop the header `x-api-key`?",
+    "403003": "the API key does not belong to the token: check `AEP_API_KEY` or `AEP_CLIENT_ID`",
+    "400003": "no organisation arrived: check the environment's `org`",
+    "403010": "no token arrived: does a proxy drop the header `authorization`?",
+    "403023": "the organisation or its technical account is not entitled: check the environment's `org`",
+    "403025": "the organisation or its technical account is not entitled: check the environment's `org`",
+    "403027": "check the environment's `org`, and that the technical account has a product profile",
+}
+"""What the gateway's codes mean (aep-api.md §2.2)."""
+
+HINTS_BY_STATUS = {
+    400: "check the fields of the manifest; what AEP said stands above",
+    401: CREDENTIAL_HINT,
+    403: f"{CREDENTIAL_HINT}: its role must grant the sandbox and the dataset",
+    404: "check the id, and that it is in the environment's `sandbox`",
+    409: "look at what is there already with `reconciler plan`",
+    412: "another hand changed it meanwhile: run again",
+    414: "an id or a name is too long",
+    429: "others may use the same credential: run again later, or lower `--rate` and `--parallelism`",
+}
+
+TEXT_FIELDS = ("error_code", "error", "title", "errorMessage", "error_description", "message", "detail")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request was for."""
+
+    what: str
+    """An infinitive, such as "list the batches of dataset `x`"."""
+    is_read: bool
+    """Whether it changes nothing: then there is no effect to be unsure about."""
+    service: str = "AEP"
+    variable: str = "AEP_API_URL"
+    """The environment variable that says where the service is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One attempt that did not succeed."""
+
+    outcome: Outcome
+    error: PlatformError
+    retry_after: float | None = None
+    """Seconds to wait at least."""
+    most_tries: int | None = None
+    """After how many tries to give up before the deadline."""
+
+
+def failure_of_answer(asked: Asked, answer: Answer, redact: Callable[[str], str], now: float) -> Failure:
+    """Return what an answer that is not a 2xx means; `now` is epoch seconds."""
+    outcome = outcome_of_status(answer.status)
+    kind = _error_class(outcome, asked, answer)
+    said = _said(answer)
+    error = kind(
+        _summary(asked, answer.status),
+        detail=excerpt(" · ".join(said), redact) or None,
+        hint=_hint(asked, answer, said),
+        status=answer.status,
+        request_id=_redacted(answer.request_id, redact),
+    )
+    return Failure(outcome, error, retry_after=answer.retry_after(now))
+
+
+def failure_of_error(asked: Asked, error: httpx.HTTPError | httpx.InvalidURL, redact: Callable[[str], str]) -> Failure:
+    """Return what an exception of httpx means."""
+    outcome = outcome_of_error(error)
+    reason = excerpt(f"{type(error).__name__}: {error}", redact)
+    if outcome is not Outcome.NEVER_SENT:
+        return Failure(outcome, _unsure(asked)(f"no answer to: {asked.what}", detail=reason, hint=LATER_HINT))
+    if is_untrusted(error):
+        hint = "its certificate is not trusted: set `SSL_CERT_FILE` to the bundle of your private CA"
+        refused = NeverSent(f"no safe connection to {asked.what}", detail=reason, hint=hint)
+        return Failure(outcome, refused, most_tries=1)
+    hint = f"check the network, the proxy variables and `{asked.variable}`"
+    return Failure(outcome, NeverSent(f"no connection to {asked.what}", detail=reason, hint=hint))
+
+
+def failure_of_silence(asked: Asked, seconds: float) -> Failure:
+    """Return what an attempt means that was given up after so long."""
+    error = _unsure(asked)(f"no whole answer within {seconds:g} s to: {asked.what}", hint=LATER_HINT)
+    return Failure(Outcome.UNKNOWN, error)
+
+
+def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: Callable[[str], str]) -> Failure:
+    """Return what a success means whose body cannot be read: for a create, the id is lost and nothing is known."""
+    shown = excerpt(plain_text(answer), redact)
+    error = _unsure(asked)(
+        f"{asked.service} gave no readable answer to: {asked.what}",
+        detail=f"{problem}: {shown}" if shown else str(problem),
+        hint=_wrong_host(asked),
+        status=answer.status,
+        request_id=_redacted(answer.request_id, redact),
+    )
+    return Failure(Outcome.UNKNOWN, error, most_tries=UNREADABLE_TRIES)
+
+
+def excerpt(text: str, redact: Callable[[str], str]) -> str:
+    """Return untrusted text fit for a message: one line, no control characters, no secret, at most 300 characters."""
+    line = " ".join(text[:LONGEST_SCAN].split())
+    printable = "".join(char for char in line if char.isprintable())
+    safe = redact(printable)
+    return safe if len(safe) <= LONGEST_EXCERPT else f"{safe[: LONGEST_EXCERPT - 1]}…"
+
+
+def plain_text(answer: Answer) -> str:
+    """Return the body's text, without the tags of a web page."""
+    text = answer.body[:LONGEST_SCAN].decode("utf-8", "replace")
+    return re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+
+
+def _redacted(text: str | None, redact: Callable[[str], str]) -> str | None:
+    return None if text is None else redact(text)
+
+
+def _unsure(asked: Asked) -> type[PlatformError]:
+    return PlatformError if asked.is_read else OutcomeUnknown
+
+
+def _error_class(outcome: Outcome, asked: Asked, answer: Answer) -> type[PlatformError]:
+    match outcome:
+        case Outcome.THROTTLED:
+            return Throttled
+        case Outcome.UNAUTHORIZED:
+            return Unauthorized
+        case Outcome.REJECTED:
+            return _rejection(answer)
+        case Outcome.UNKNOWN | Outcome.DONE:
+            return _unsure(asked)
+        case Outcome.NEVER_SENT:
+            return NeverSent
+
+
+def _rejection(answer: Answer) -> type[PlatformError]:
+    match answer.status:
+        case HTTPStatus.FORBIDDEN:
+            return Unauthorized
+        case HTTPStatus.NOT_FOUND if not answer.is_html:  # a web page is somebody else's 404: it proves no absence
+            return NotFound
+        case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
+            return Conflict
+        case _:
+            return Rejected
+
+
+def _wrong_host(asked: Asked) -> str:
+    return f"is `{asked.variable}` right, and does a proxy answer in its place?"
+
+
+def _summary(asked: Asked, status: int) -> str:
+    if 300 <= status < 400:  # noqa: PLR2004  (the classes of HTTP)
+        return f"{asked.service} sent a redirect ({status}), which is never followed; nothing was done to {asked.what}"
+    try:
+        phrase = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        phrase = str(status)
+    return f"{asked.service} answered {phrase} to: {asked.what}"
+
+
+def _hint(asked: Asked, answer: Answer, said: list[str]) -> str:
+    for text in said:
+        if text in HINTS_BY_CODE:
+            return HINTS_BY_CODE[text]
+    if answer.is_html or 300 <= answer.status < 400:  # noqa: PLR2004
+        return _wrong_host(asked)
+    if answer.status in HINTS_BY_STATUS:
+        return HINTS_BY_STATUS[answer.status]
+    return LATER_HINT if answer.status >= 500 else HINTS_BY_STATUS[400]  # noqa: PLR2004
+
+
+def _said(answer: Answer) -> list[str]:
+    """Every text that the service may have meant as an explanation, each once."""
+    if location := answer.headers.get("location", ""):
+        return [f"to {location.split('?')[0]}"]
+    try:
+        body = answer.json()
+    except Unreadable:
+        return [plain_text(answer)]
+    texts = _texts(body) if isinstance(body, dict) else iter((plain_text(answer),))
+    return list(dict.fromkeys(texts))
+
+
+def _texts(body: dict[str, Json]) -> Iterator[str]:
+    for name in TEXT_FIELDS:
+        value = body.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            yield str(value)
+    report = body.get("report")
+    if isinstance(report, dict) and isinstance(text := report.get("detailed-message"), str):
+        yield text

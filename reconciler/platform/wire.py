@@ -1,0 +1,231 @@
+"""Our values to AEP's JSON, exactly, and AEP's JSON to our values, leniently. Pure; raises `Unreadable` only.
+
+Leniency ends where absence would be claimed: a body in which nothing can be read is never "no batches", since a
+create may rest on that.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from reconciler.core.batch import DEFAULT_FORMAT, Observed
+from reconciler.platform.answer import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from reconciler.core.batch import Csv, Json
+    from reconciler.ports import CreateRequest
+
+PARTIAL_INGESTION_FIELD = "partialIngestionPercent"
+"""Adobe's newer pages write it so, older ones `partialIngestionPercentage`; which is honoured is unverified
+(aep-api.md §13)."""
+
+REPLAY_REASON = "replace"
+
+PROPERTIES = ("created", "errors", "externalId", "inputFormat", "relatedObjects", "replay", "status", "tags")
+"""The properties that `Observed` is made of: what Catalog is asked for (aep-api.md §8.3)."""
+
+MOST_ERRORS = 20
+"""Errors of one batch that are kept; a bad file can cause thousands."""
+UNKNOWN_STATUS = "unknown"
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_REFERENCE = re.compile(r"@/batches/([A-Za-z0-9_-]{1,128})")
+_COMPLAINTS = frozenset({"error", "error_code", "errorMessage", "message", "status", "title", "detail"})
+"""Scalars under these names: an error that was sent with a status of success (aep-api.md §2.3)."""
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be an id of AEP: safe in a URL, in a terminal and in Markdown."""
+    return _ID.fullmatch(text) is not None
+
+
+# -- requests
+
+
+def create_body(request: CreateRequest) -> dict[str, Json]:
+    """Return the body of `POST /batches` (aep-api.md §3.1)."""
+    spec = request.spec
+    tags: dict[str, Json] = {name: list(values) for name, values in spec.get("tags", {}).items()}
+    tags |= {name: list(values) for name, values in request.marker.items()}
+    body: dict[str, Json] = {
+        "datasetId": request.dataset,
+        "inputFormat": _input_format(request),
+        "externalId": request.external_id,
+        "tags": tags,
+    }
+    if request.predecessors:
+        # AEP marks ids that a client names by a dollar sign (aep-api.md §3.1).
+        predecessors: list[Json] = [f"${batch}" for batch in request.predecessors]
+        body["replay"] = {"predecessors": predecessors, "reason": REPLAY_REASON}
+    if "error_diagnostics" in spec:
+        body["enableErrorDiagnostics"] = spec["error_diagnostics"]
+    if "partial_ingestion_percent" in spec:
+        body[PARTIAL_INGESTION_FIELD] = spec["partial_ingestion_percent"]
+    return body
+
+
+def _input_format(request: CreateRequest) -> dict[str, Json]:
+    spec = request.spec
+    shape: dict[str, Json] = {"format": spec.get("format", DEFAULT_FORMAT).lower()}
+    if "multiline" in spec:
+        shape["isMultiLineJson"] = spec["multiline"]
+    return shape | _csv(spec.get("csv", {}))
+
+
+def _csv(csv: Csv) -> dict[str, Json]:
+    fields: dict[str, Json] = {name: value for name, value in csv.items() if isinstance(value, str | bool)}
+    if "null_marker" in fields:
+        fields["nullMarker"] = fields.pop("null_marker")
+    return fields
+
+
+def merge_tags(
+    current: Mapping[str, Json], assign: Mapping[str, Sequence[str]], remove: Collection[str]
+) -> dict[str, Json]:
+    """Return the tags with some assigned and some removed; all others stay exactly as AEP has them."""
+    assigned: dict[str, Json] = {name: list(values) for name, values in assign.items()}
+    kept = {name: value for name, value in current.items() if name not in remove}
+    return {**kept, **assigned}
+
+
+# -- answers
+
+
+def read_created(body: Json) -> str:
+    """Return the new batch's id: an object with `id`, a reference in a list, or a map of one (aep-api.md §3.2)."""
+    match body:
+        case {"id": str(batch)} if is_id(batch):
+            return batch
+        case [str(reference)] if found := _REFERENCE.fullmatch(reference):
+            return found[1]
+        case dict() if len(body) == 1:
+            (batch, value), *_ = body.items()
+            if is_id(batch) and isinstance(value, dict):
+                return batch
+    raise Unreadable("the body names no batch")
+
+
+def read_batches(body: Json) -> list[Observed]:
+    """Return the batches of a Catalog answer, a map by id (aep-api.md §8.1); a list of objects is understood too."""
+    return [_observed(batch, fields) for batch, fields in read_objects(body).items()]
+
+
+def read_objects(body: Json) -> dict[str, dict[str, Json]]:
+    """Return the objects of a Catalog answer by id; entries that are no objects are skipped.
+
+    Raises `Unreadable` when there are entries and none is an object, when it is an error in disguise, and for an id
+    that is none.
+    """
+    entries = _entries(body)
+    if any(not isinstance(value, dict) and name in _COMPLAINTS for name, value in entries):
+        raise Unreadable("the body is an error message")
+    objects = {name: value for name, value in entries if isinstance(value, dict)}
+    if not objects and any(value is not None for _, value in entries):
+        raise Unreadable("the body holds no object")
+    for name in objects:
+        if not is_id(name):
+            raise Unreadable("the body names an object by something that is no id")
+    return objects
+
+
+def _entries(body: Json) -> list[tuple[str, Json]]:
+    if isinstance(body, dict):
+        return list(body.items())
+    if isinstance(body, list):
+        return [(_text(each.get("id")) or "" if isinstance(each, dict) else "", each) for each in body]
+    raise Unreadable("the body is no map of objects")
+
+
+def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
+    shape, replay = _map(fields.get("inputFormat")), _map(fields.get("replay"))
+    kind = _text(shape.get("format"))
+    return Observed(
+        id=batch,
+        status=(_text(fields.get("status")) or UNKNOWN_STATUS).strip().lower(),
+        datasets=frozenset(_datasets(fields.get("relatedObjects"))),
+        external_id=_text(fields.get("externalId")),
+        tags={_clean(name): tuple(_texts(values)) for name, values in _map(fields.get("tags")).items()},
+        format=kind.lower() if kind else None,
+        multiline=_flag(shape.get("isMultiLineJson")),
+        created=_whole(fields.get("created")),
+        predecessors=tuple(map(_bare, _texts(replay.get("predecessors")))),
+        replay_reason=_text(replay.get("reason")),
+        errors=tuple(_errors(fields.get("errors"))),
+    )
+
+
+def _datasets(related: Json) -> list[str]:
+    pairs = [(_text(each.get("type")), _text(each.get("id"))) for each in _list(related) if isinstance(each, dict)]
+    return [name for kind, name in pairs if name and kind and kind.lower() == "dataset"]
+
+
+def _errors(errors: Json) -> list[str]:
+    lines = []
+    for each in _list(errors)[:MOST_ERRORS]:
+        parts = (each.get("code"), each.get("description")) if isinstance(each, dict) else (each,)
+        line = ": ".join(text for text in map(_text, parts) if text)
+        lines.extend([line] if line else [])
+    return lines
+
+
+def _bare(reference: str) -> str:
+    """The id within `$ID` or `${ID}`: the answer echoes it bare, but nobody promised that (aep-api.md §3.1)."""
+    return reference.removeprefix("$").removeprefix("{").removesuffix("}")
+
+
+def _map(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _texts(value: Json) -> list[str]:
+    """One tag may be a list, an empty list, or a bare scalar (aep-api.md §4)."""
+    values = value if isinstance(value, list) else [value]
+    return [text for text in map(_text, values) if text is not None]
+
+
+def _text(value: Json) -> str | None:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return _clean(value)
+        case int() | float():
+            return str(value)
+        case _:
+            return None
+
+
+def _clean(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell and no file or terminal can take."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _whole(value: Json) -> int | None:
+    match value:
+        case bool():
+            return None
+        case int():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case str() if re.fullmatch(r"[0-9]{1,18}", value):
+            return int(value)
+        case _:
+            return None
+
+
+def _flag(value: Json) -> bool | None:
+    match value:
+        case bool():
+            return value
+        case str() if value.lower() in {"true", "false"}:
+            return value.lower() == "true"
+        case _:
+            return None

@@ -1,0 +1,160 @@
+"""Reads the folder of manifests: which files there are, and their text. Never parses, never reads beyond the root.
+
+A file that is left out silently would be a batch that is no longer declared, so whatever looks like a manifest and
+cannot be read is an error. Names that begin with a dot are no manifests: editors keep their own files there.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reconciler.core.diagnostics import Diagnostic, Span
+from reconciler.core.source import PROJECT_FILE, Source
+from reconciler.core.wording import visible
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUFFIXES = (".yaml", ".yml")
+
+MAX_FILE = 32 * 1024 * 1024
+"""Bytes of one manifest."""
+
+MAX_TOTAL = 8 * MAX_FILE
+"""Bytes of all manifests together."""
+
+
+def read_sources(root: Path, folder: Path) -> tuple[tuple[Source, ...], tuple[Diagnostic, ...]]:
+    """Read every manifest below the folder, sorted by path, and say what could not be read. Raises nothing.
+
+    `root` is the directory of the project: links that lead out of it are refused.
+    """
+    reader = _Folder(root.resolve(), folder)
+    if not folder.is_dir():
+        reader.report("no-manifests", f"there is no folder `{reader.shown(folder)}`", "`reconciler init` makes one")
+    elif not folder.resolve().is_relative_to(reader.root):
+        reader.report_outside(folder)
+    else:
+        reader.walk(folder)
+    return tuple(sorted(reader.sources, key=lambda source: source.file)), tuple(reader.diagnostics)
+
+
+@dataclass
+class _Folder:
+    """The folder while it is read."""
+
+    root: Path
+    folder: Path
+    sources: list[Source] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    visited: set[Path] = field(default_factory=set)
+    """Real paths of folders: one that is linked to twice, or from within itself, is read once."""
+    total: int = 0
+
+    def walk(self, folder: Path) -> None:
+        """Read all below a folder."""
+        pending = [folder]
+        while pending:
+            current = pending.pop()
+            self.visited.add(current.resolve())
+            try:
+                entries = sorted(current.iterdir())
+            except OSError as error:
+                self.report_unreadable(current, error)
+                continue
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if self.is_folder_to_walk(entry):
+                    pending.append(entry)
+                elif not entry.is_dir() and entry.suffix.lower() in SUFFIXES:
+                    self.read(entry)
+
+    def is_folder_to_walk(self, entry: Path) -> bool:
+        """Whether an entry is a folder whose files are not read in another way."""
+        if not entry.is_dir():
+            return False
+        if not entry.is_symlink():
+            return True
+        target = entry.resolve()
+        if not target.is_relative_to(self.root):
+            self.report_outside(entry)
+            return False
+        return target not in self.visited and not target.is_relative_to(self.folder.resolve())
+
+    def read(self, path: Path) -> None:
+        """Read one file."""
+        if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+            self.report_outside(path)
+        elif path.name == PROJECT_FILE and path.parent != self.folder:
+            hint = f"rename it; the project file is `{self.shown(self.folder / PROJECT_FILE)}`"
+            self.report("nested-project-file", f"`{self.shown(path)}` has the name of the project file", hint)
+        else:
+            try:
+                content = _content(path)
+            except OSError as error:
+                self.report_unreadable(path, error)
+            else:
+                self.add(path, content)
+
+    def add(self, path: Path, content: bytes) -> None:
+        """Keep the text of a file."""
+        shown = self.shown(path)
+        self.total += len(content)
+        if len(content) > MAX_FILE or self.total > MAX_TOTAL:
+            what = f"`{shown}` is larger than" if len(content) > MAX_FILE else f"with `{shown}` the manifests exceed"
+            limit = MAX_FILE if len(content) > MAX_FILE else MAX_TOTAL
+            hint = "declare many batches with `each`: it takes three lines"
+            self.report("too-large", f"{what} {limit // 1024 // 1024} MiB", hint)
+        elif b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            self.report("not-text", f"`{shown}` is not a text file", "take it out of the folder, or rename it")
+        else:
+            self.decode(shown, content)
+
+    def decode(self, shown: str, content: bytes) -> None:
+        """Keep the text of a file, if it is one."""
+        try:
+            self.sources.append(Source(shown, content.decode("utf-8-sig")))
+        except UnicodeDecodeError as error:
+            before = content[: error.start].decode("utf-8", "replace").removeprefix("\ufeff").splitlines(keepends=True)
+            line = before[-1] if before and not before[-1].endswith(("\r", "\n")) else ""
+            number = len(before) + (not line)
+            rest = content[error.start :].splitlines()[0].decode("utf-8", "replace")
+            span = Span(shown, number, len(line) + 1, len(line) + 2, line + rest)
+            hint = "save the file as UTF-8"
+            self.diagnostics.append(Diagnostic("not-utf-8", f"`{shown}` is not UTF-8", span, hint))
+
+    def report(self, code: str, message: str, hint: str) -> None:
+        """Note what is wrong with a whole file."""
+        self.diagnostics.append(Diagnostic(code, message, hint=hint))
+
+    def report_outside(self, path: Path) -> None:
+        """Note a link out of the project."""
+        hint = "put the manifests inside the repository"
+        self.report("outside", f"`{self.shown(path)}` leads out of `{visible(str(self.root))}`", hint)
+
+    def report_unreadable(self, path: Path, error: OSError) -> None:
+        """Note a file or folder that the system does not let us read."""
+        reason = error.strerror or type(error).__name__
+        self.report(
+            "unreadable", f"`{self.shown(path)}` cannot be read: {reason}", "check that it exists, and who may read it"
+        )
+
+    def shown(self, path: Path) -> str:
+        """The path as people see it: relative to the root, printable."""
+        absolute = path if path.is_absolute() else self.root / path
+        relative = absolute.relative_to(self.root) if absolute.is_relative_to(self.root) else absolute
+        return visible(os.fsencode(relative.as_posix()).decode("utf-8", "replace"))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file, one more than allowed at most. Raises `OSError`, also for what is not a file."""
+    # Without O_NONBLOCK a named pipe would wait for a writer that never comes.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "it is not a file")
+        return file.read(MAX_FILE + 1)

@@ -1,0 +1,170 @@
+"""An apply as a stream of JSON, one event a line, in the form of Terraform's machine-readable UI.
+
+The last line is always the `change_summary`. The clock is given, so that a view never reads one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler import __version__
+from reconciler.core.events import Completed, Failed, Started, Waiting
+from reconciler.core.plan import Action
+from reconciler.core.plan_document import TYPE
+from reconciler.views.apply_text import complete_line, failed_addresses, request_id, same_errors
+from reconciler.views.escape import for_runner
+from reconciler.views.plan_text import summary_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from reconciler.core.batch import Json
+    from reconciler.core.errors import ReconcilerError
+    from reconciler.core.events import Account, Event
+    from reconciler.core.plan import Change, Plan
+
+    Object = dict[str, Json]
+
+UI_VERSION = "1.0"
+
+VERBS = {
+    Action.CREATE: "create",
+    Action.ADOPT: "adopt",
+    Action.IMPORT: "import",
+    Action.UPDATE: "update",
+    Action.REPLACE: "replace",
+    Action.MOVE: "move",
+    Action.FORGET: "remove",
+    Action.DELETE: "delete",
+}
+"""Terraform's words for an action in this stream; `adopt` is ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The lines of one run."""
+
+    now: Callable[[], datetime]
+    """The time, with its zone."""
+
+    def opening(self) -> Iterator[str]:
+        """What program speaks, and in which version of the form."""
+        yield self._line("info", f"reconciler {__version__}", "version", reconciler=__version__, ui=UI_VERSION)
+
+    def planned(self, plan: Plan) -> Iterator[str]:
+        """All that is planned, all drift, and the counts."""
+        for drift in plan.drift:
+            change: Object = {"action": "update", "resource": _resource(drift.address)}
+            said = f"{drift.address}: batch {drift.id} {drift.message}"
+            yield self._line("info", said, "resource_drift", change=change)
+        for each in plan.changes:
+            said = f"{each.address}: plan to {VERBS[each.action]}"
+            yield self._line("info", said, "planned_change", change=_planned(each))
+        yield self._summary(summary_line(plan), "plan", plan)
+
+    def event(self, event: Event) -> Iterator[str]:
+        """One event of the engine."""
+        match event:
+            case Started(change=change):
+                yield self._line("info", f"{change.address}: {change.action}…", "apply_start", hook=_hook(change))
+            case Completed(change=change, id=batch, adopted=adopted, elapsed=elapsed):
+                hook = _hook(change) | {"id_key": "id", "id_value": batch, "elapsed_seconds": round(elapsed, 3)}
+                hook |= {"action": "adopt"} if adopted else {}
+                yield self._line("info", f"{change.address}: done [id={batch}]", "apply_complete", hook=hook)
+            case Failed(change=change, error=error, unknown=unknown, elapsed=elapsed):
+                hook = _hook(change) | {"elapsed_seconds": round(elapsed, 3), "outcome_unknown": unknown}
+                yield self._line("error", f"{change.address}: {error.summary}", "apply_errored", hook=hook)
+            case Waiting(message=message):
+                yield self._line("info", message, "log")
+
+    def closing(self, account: Account) -> Iterator[str]:
+        """The account: a diagnostic for each kind of error, what could not be written down, and the counts."""
+        for address, batch in sorted(account.unrecorded):
+            said = f"batch {batch} exists and could not be written down"
+            yield self._diagnostic(said, f"it stands at {address}", "run apply again: it is found and adopted", address)
+        for failures in same_errors(account):
+            first, request = failures[0], request_id(failures)
+            parts = (f"at {failed_addresses(failures)}", first.error.detail, request and f"request id: {request}")
+            detail = "\n".join(part for part in parts if part)
+            yield self._diagnostic(first.error.summary, detail, first.error.hint, first.address)
+        if account.cause is not None:
+            yield from self.error(account.cause)
+        changes: Object = {
+            "add": account.created,
+            "adopt": account.adopted,
+            "change": account.changed,
+            "failed": len(account.failures),
+            "forget": account.forgotten,
+            "import": account.imported,
+            "move": account.moved,
+            "operation": "apply",
+            "remove": account.destroyed,
+            "skipped": account.skipped,
+            "unknown": account.unknown,
+        }
+        yield self._line("info", complete_line(account), "change_summary", changes=changes)
+
+    def error(self, error: ReconcilerError) -> Iterator[str]:
+        """What ended the command."""
+        yield self._diagnostic(error.summary, error.detail, error.hint, None)
+
+    def _summary(self, message: str, operation: str, plan: Plan) -> str:
+        count = plan.summary
+        changes: Object = {
+            "add": count.add,
+            "adopt": count.adopt,
+            "change": count.change,
+            "forget": count.forget,
+            "import": count.imported,
+            "move": count.move,
+            "operation": operation,
+            "remove": count.destroy,
+        }
+        return self._line("info", message, "change_summary", changes=changes, digest=plan.digest)
+
+    def _diagnostic(self, summary: str, detail: str | None, hint: str | None, address: str | None) -> str:
+        diagnostic: Object = {"severity": "error", "summary": summary, "detail": detail or "", "hint": hint}
+        if address is not None:
+            diagnostic["address"] = address
+        return self._line("error", f"Error: {summary}", "diagnostic", diagnostic=diagnostic)
+
+    def _line(self, level: str, message: str, kind: str, **fields: Json) -> str:
+        event: Object = {
+            "@level": level,
+            "@message": message,
+            "@module": "reconciler.ui",
+            "@timestamp": self.now().isoformat(timespec="microseconds"),
+            "type": kind,
+            **fields,
+        }
+        return for_runner(json.dumps(event, sort_keys=True, separators=(",", ":")))
+
+
+def _resource(address: str) -> Object:
+    dataset, _, name = address.partition("/")
+    return {
+        "addr": address,
+        "implied_provider": "aep",
+        "module": "",
+        "resource": address,
+        "resource_key": None,
+        "resource_name": name,
+        "resource_type": TYPE,
+        "dataset": dataset,
+    }
+
+
+def _hook(change: Change) -> Object:
+    return {"action": VERBS[change.action], "resource": _resource(change.address)}
+
+
+def _planned(change: Change) -> Object:
+    planned = _hook(change) | {"reason": change.reason.name.lower()}
+    if change.previous_address is not None:
+        planned["previous_resource"] = _resource(change.previous_address)
+    if change.action in {Action.ADOPT, Action.IMPORT} and change.after is not None:
+        planned["importing"] = {"id": change.after.id}
+    return planned

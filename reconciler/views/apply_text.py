@@ -1,0 +1,197 @@
+"""An apply as text: failures at once, successes while few, then progress now and again, an account last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reconciler.core.errors import PlatformError
+from reconciler.core.events import Completed, Ending, Failed, Started, Waiting
+from reconciler.core.folding import fold
+from reconciler.views.color import Palette
+from reconciler.views.escape import for_terminal
+from reconciler.views.plan_text import painted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.core.events import Account, Event, Failure
+
+FEW = 50
+"""Changes up to which each is told; of more, only how far the run is."""
+
+SECONDS_BETWEEN = 10.0
+"""At least, between two lines of progress."""
+
+MOST_FAILURES = 20
+"""Failures that are told at once; the account has all of them, folded."""
+
+MOST_ADDRESSES = 3
+"""Addresses that are named for one error."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """The lines of one run, event by event. Keeps counts, never events: memory does not grow with the run."""
+
+    color: bool
+    now: Callable[[], float]
+    """Seconds on a clock that never goes back."""
+    verbose: bool = False
+    total: int | None = None
+    """How many changes there are, once it is known."""
+    _done: int = 0
+    _failed: int = 0
+    _waits: str = ""
+    _told: float = field(default=float("-inf"))
+
+    def lines(self, event: Event) -> Iterator[str]:
+        """What to print for an event: mostly nothing."""
+        match event:
+            case Completed():
+                self._done += 1
+                yield from self._completed(event)
+            case Failed():
+                self._failed += 1
+                yield from self._failure(event)
+            case Waiting(message=message):
+                if message != self._waits:
+                    self._waits = message
+                    yield Palette(self.color).dim(f"  … {for_terminal(message)}")
+            case Started():
+                return
+
+    def _completed(self, event: Completed) -> Iterator[str]:
+        few = self.total <= FEW if self.total is not None else self._done <= FEW
+        if few or self.verbose:
+            paint, change = Palette(self.color), event.change
+            symbol = "<=" if event.adopted else change.action.symbol
+            gap = " " * (3 - len(symbol))
+            shown = paint.cyan(symbol) if event.adopted else painted(change.action, paint)
+            yield f"  {gap}{shown} {change.address}  {for_terminal(event.id or '')}".rstrip()
+        elif self.now() - self._told >= SECONDS_BETWEEN:
+            self._told = self.now()
+            yield self._so_far()
+
+    def _so_far(self) -> str:
+        count = self._done + self._failed
+        of = f" of {self.total} ({100 * count // self.total} %)" if self.total else ""
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"  {count}{of} done{failed}"
+
+    def _failure(self, event: Failed) -> Iterator[str]:
+        paint = Palette(self.color)
+        if self._failed <= MOST_FAILURES:
+            word = "outcome unknown" if event.unknown else "failed"
+            summary = for_terminal(event.error.summary)
+            yield f"    {paint.red('!')} {event.change.address}  {paint.red(word)}: {summary}"
+        elif self._failed == MOST_FAILURES + 1:
+            yield "  … further failures are in the account at the end"
+
+
+def account_lines(account: Account, *, color: bool) -> Iterator[str]:
+    """The account of a run, however it ended: what went wrong (same errors folded), Terraform's line, what next."""
+    paint = Palette(color)
+    yield from _unrecorded(account, paint)
+    if account.failures:
+        yield ""
+        yield paint.red(f"{len(account.failures)} of the changes failed:")
+        for failures in same_errors(account):
+            yield from _failures(failures, paint)
+    yield ""
+    yield paint.bold(complete_line(account))
+    others = other_counts(account)
+    if others:
+        yield f"Also {', '.join(others)}."
+    if account.cause is not None:
+        yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
+        if account.cause.hint:
+            yield f"{paint.cyan('hint:')} {for_terminal(account.cause.hint)}"
+    yield from (f"Next: {step}" for step in next_steps(account))
+
+
+def complete_line(account: Account) -> str:
+    """The one line that tools look for."""
+    head = {
+        Ending.COMPLETE: "Apply complete!" if account.is_whole else "Apply done in part.",
+        Ending.INTERRUPTED: "Apply interrupted.",
+        Ending.BROKEN: "Apply broken off.",
+    }[account.ending]
+    imported = f"{account.imported} imported, " if account.imported else ""
+    counts = f"{account.created} added, {account.changed} changed, {account.destroyed} destroyed"
+    return f"{head} Resources: {imported}{counts}."
+
+
+def other_counts(account: Account) -> list[str]:
+    """What Terraform's line has no word for."""
+    counts = (
+        (account.adopted, "adopted"),
+        (account.forgotten, "forgotten"),
+        (account.moved, "moved"),
+        (len(account.failures) - account.unknown, "failed"),
+        (account.unknown, "with an unknown outcome"),
+        (account.skipped, "not started"),
+    )
+    return [f"{count} {word}" for count, word in counts if count]
+
+
+def next_steps(account: Account) -> Iterator[str]:
+    """What a person does now."""
+    if account.unrecorded:
+        yield "keep the ids above, mend the disk and run `reconciler apply` again: it finds the batches and adopts them"
+    if account.unknown:
+        yield "run `reconciler apply` again: it looks for what may exist before it creates anything"
+    elif account.failures:
+        yield "mend the cause and run `reconciler apply` again: what is done is not repeated"
+    elif account.skipped or account.ending is not Ending.COMPLETE:
+        yield "run `reconciler apply` again for the rest: what is done is not repeated"
+
+
+def same_errors(account: Account) -> list[list[Failure]]:
+    """The failures by what went wrong, the most frequent first."""
+    alike: dict[tuple[bool, str, str | None], list[Failure]] = {}
+    for failure in account.failures:
+        key = (failure.unknown, failure.error.summary, failure.error.hint)
+        alike.setdefault(key, []).append(failure)
+    for group in alike.values():
+        group.sort(key=lambda failure: failure.address)
+    return sorted(alike.values(), key=lambda group: (-len(group), group[0].address))
+
+
+def failed_addresses(failures: list[Failure]) -> str:
+    """The addresses of one error, folded, the first few of them."""
+    pieces = fold([failure.address for failure in failures])
+    shown = [piece.text for piece in pieces[:MOST_ADDRESSES]]
+    left = len(failures) - sum(piece.count for piece in pieces[:MOST_ADDRESSES])
+    return ", ".join(shown) + (f" and {left} more" if left else "")
+
+
+def request_id(failures: list[Failure]) -> str | None:
+    """The first request id that the service gave, for a support ticket."""
+    ids = (f.error.request_id for f in failures if isinstance(f.error, PlatformError) and f.error.request_id)
+    return next(ids, None)
+
+
+def _failures(failures: list[Failure], paint: Palette) -> Iterator[str]:
+    first = failures[0]
+    count = f" ({len(failures)} times)" if len(failures) > 1 else ""
+    unknown = "outcome unknown: " if first.unknown else ""
+    yield f"    {paint.red('!')} {unknown}{for_terminal(first.error.summary)}{count}"
+    yield f"        at {failed_addresses(failures)}"
+    for line in (first.error.detail or "").splitlines():
+        yield f"        {for_terminal(line)}"
+    request = request_id(failures)
+    if request:
+        yield f"        request id: {for_terminal(request)}{' (the first)' if len(failures) > 1 else ''}"
+    if first.error.hint:
+        yield f"        hint: {for_terminal(first.error.hint)}"
+
+
+def _unrecorded(account: Account, paint: Palette) -> Iterator[str]:
+    if not account.unrecorded:
+        return
+    yield ""
+    yield paint.red("THESE BATCHES EXIST IN AEP AND COULD NOT BE WRITTEN DOWN, because the disk refused:")
+    for address, batch in sorted(account.unrecorded):
+        yield f"    {for_terminal(address)}  {for_terminal(batch)}"
+    yield "Nothing is lost as long as AEP keeps them: each carries its external id, by which the next run finds it."

@@ -1,0 +1,221 @@
+"""The changes of a plan as rows for people: runs of addresses with the same action, reason and attributes are one row.
+
+Text and Markdown are made of these rows. Every text in them is safe for a terminal. Nothing is built per batch that a
+range hides: 100,000 creates from one manifest are one row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from reconciler.core.attributes import Attribute, Facts, attributes_of, changed
+from reconciler.core.batch import Spec
+from reconciler.core.folding import fold
+from reconciler.core.plan import Action, Reason
+from reconciler.views.escape import for_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.core.batch import Json, Record
+    from reconciler.core.plan import Change
+
+LONGEST_VALUE = 300
+"""Characters of one attribute's value that are shown."""
+
+MOST_NAMED = 3
+"""Addresses of one row up to which each is listed with its batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Changes that are told together."""
+
+    action: Action
+    reason: Reason
+    labels: tuple[str, ...]
+    """Addresses and ranges, one a line."""
+    notes: tuple[str, ...]
+    """Attributes, and what else is to be known, one a line."""
+    count: int
+    """How many changes."""
+
+
+def by_dataset(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+    """The changes of each dataset, in the order of addresses."""
+    for dataset, group in groupby(changes, key=lambda change: change.address.partition("/")[0]):
+        yield dataset, list(group)
+
+
+def rows(changes: Sequence[Change]) -> list[Row]:
+    """The rows of one dataset's changes, in the order of their first addresses."""
+    outliner = _Outliner()
+    alike: dict[tuple[object, ...], list[Change]] = {}
+    for change in changes:
+        key = (
+            change.action,
+            change.reason,
+            outliner.outline(change.before, change.address) if change.action is not Action.CREATE else None,
+            outliner.outline(change.after, change.address),
+            _from(change),
+            not change.withdraw,
+            not change.predecessors,
+        )
+        alike.setdefault(key, []).append(change)
+    return [_row(group) for group in alike.values()]
+
+
+def _from(change: Change) -> str | None:
+    return None if change.previous_address is None else change.previous_address.rpartition("/")[0]
+
+
+def _row(group: list[Change]) -> Row:
+    first = group[0]
+    notes = [_attribute(each) for each in _attributes(group)]
+    if first.action is Action.CREATE and notes:
+        notes = [", ".join(notes)]
+    return Row(first.action, first.reason, tuple(_labels(group)), (*notes, *_further(group)), len(group))
+
+
+# -- what stands in front
+
+
+def _labels(group: list[Change]) -> list[str]:
+    if len(group) <= MOST_NAMED:
+        return [_named(change) for change in group]
+    if group[0].previous_address is not None:
+        return [_moved_range(group)]
+    at = {change.address: change for change in group}
+    return [_named(at[piece.first]) if piece.count == 1 else piece.text for piece in fold(list(at))]
+
+
+def _moved_range(group: list[Change]) -> str:
+    old = fold(sorted(change.previous_address or change.address for change in group))
+    new = fold([change.address for change in group])
+    return " → ".join(
+        side[0].text if len(side) == 1 else f"{side[0].first} and {len(group) - 1} more" for side in (old, new)
+    )
+
+
+def _named(change: Change) -> str:
+    """One address with what identifies its batch."""
+    address = change.address
+    if change.previous_address is not None:
+        address = f"{for_terminal(change.previous_address)} → {address}"
+    identity = _identity(change)
+    return f"{address}  {identity}" if identity else address
+
+
+def _identity(change: Change) -> str:
+    old = for_terminal(change.before.id) if change.before else ""
+    new = for_terminal(change.after.id) if change.after else ""
+    generation = f"generation {change.after.generation}" if change.after and change.after.generation > 1 else ""
+    match change.action:
+        case Action.CREATE | Action.REPLACE:
+            return " → ".join(filter(None, (old, generation)))
+        case Action.ADOPT | Action.IMPORT:
+            return new
+        case Action.UPDATE:
+            return old if old == new else f"{old} → {new}"
+        case Action.MOVE | Action.FORGET | Action.DELETE:
+            return old
+
+
+# -- what stands below
+
+
+def _attributes(group: list[Change]) -> tuple[Attribute, ...]:
+    first = group[0]
+    after = _facts([change.after for change in group], first.address)
+    if after is None:
+        return ()
+    if first.action is Action.CREATE:
+        return attributes_of(after)
+    before = _facts([change.before for change in group], first.address)
+    return () if before is None else changed(before, after)
+
+
+def _facts(records: list[Record | None], address: str) -> Facts | None:
+    """What to show for records that are told together; `{key}` only where they really differ by it."""
+    first = records[0]
+    if first is None:
+        return None
+    same = all(each is not None and (each.spec is first.spec or each.spec == first.spec) for each in records)
+    facts = Facts.of(first)
+    return facts if same else replace(facts, spec=_generic(first.spec, address))
+
+
+def _attribute(each: Attribute) -> str:
+    name = for_terminal(each.name)
+    if each.before is None:
+        return f"{name}: {_value(each.after)}"
+    after = "(not set)" if each.after is None else _value(each.after)
+    return f"{name}: {_value(each.before)} → {after}"
+
+
+def _value(value: Json) -> str:
+    shown = for_terminal(json.dumps(value, ensure_ascii=False, sort_keys=True))
+    if len(shown) <= LONGEST_VALUE:
+        return shown
+    return f"{shown[:LONGEST_VALUE]}… ({len(shown)} characters)"
+
+
+def _further(group: list[Change]) -> Iterator[str]:
+    """Batches that are replayed or withdrawn, by id as long as they are few."""
+    first = group[0]
+    named = len(group) <= MOST_NAMED
+    replayed = [each for change in group for each in change.predecessors]
+    withdrawn = [each for change in group for each in change.withdraw]
+    if replayed:
+        yield f"replays {_ids(replayed)}" if named else f"replays {len(replayed)} batches"
+    plain_delete = first.action is Action.DELETE and all(c.before and c.withdraw == (c.before.id,) for c in group)
+    if withdrawn and not plain_delete:
+        yield f"aborts or reverts {_ids(withdrawn) if named else f'{len(withdrawn)} batches'}"
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return ", ".join(map(for_terminal, ids))
+
+
+class _Outliner:
+    """Records as comparable values, in which the address's own keys stand as `{key}`: what one entry made is alike.
+
+    Lives for one dataset's changes, which hold the specs that it knows by identity.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def outline(self, record: Record | None, address: str) -> tuple[object, ...] | None:
+        """What must be equal for two records to be told together."""
+        if record is None:
+            return None
+        return (self._text(record.spec, address), record.dataset, record.on_remove, record.generation > 1)
+
+    def _text(self, spec: Spec, address: str) -> str:
+        text = self._texts.get(id(spec))
+        if text is None:
+            text = self._texts[id(spec)] = json.dumps(_generic(spec, address), sort_keys=True)
+        return text
+
+
+def _generic(spec: Spec, address: str) -> Spec:
+    """The spec with the address's own keys as `{key}` in its tags."""
+    tags = spec.get("tags")
+    keys = address.split("/")[2:]
+    if not tags or not keys:
+        return spec
+    names = ["{key}"] if len(keys) == 1 else [f"{{key{number}}}" for number, _ in enumerate(keys, 1)]
+
+    def put(text: str) -> str:
+        for key, name in zip(keys, names, strict=True):
+            if text == key or len(key) >= len("2026-01"):
+                text = text.replace(key, name)
+        return text
+
+    generic = Spec(**spec)
+    generic["tags"] = {name: [put(value) for value in values] for name, values in tags.items()}
+    return generic

@@ -1,0 +1,127 @@
+"""AEP as a dictionary, behind the port: what a create answers is scripted, and Catalog may lag behind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from reconciler.core.batch import Observed
+from reconciler.core.errors import Conflict, NeverSent, OutcomeUnknown, Rejected, Throttled
+from reconciler.ports import Action
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+
+    from reconciler.ports import CreateRequest
+
+Answer = Literal["made", "lost after", "lost before", "refused", "throttled", "never sent", "taken"]
+
+
+@dataclass
+class FakePlatform:
+    """A `Platform` whose batches can be looked at and changed by a test."""
+
+    batches: dict[str, Observed] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    """What the next creates answer; `made` when it runs out."""
+    lag: int = 0
+    """How many look-ups by external id a new batch stays hidden from."""
+    blind: bool = False
+    """Whether listings show nothing: Catalog's index lags, look-ups work."""
+    datasets: set[str] | None = None
+    """Those that exist; None for all."""
+    calls: list[str] = field(default_factory=list)
+    hidden: dict[str, int] = field(default_factory=dict)
+    created: list[CreateRequest] = field(default_factory=list)
+    widest: int = 0
+    flying: int = 0
+
+    async def dataset_exists(self, dataset: str) -> bool:
+        self.calls.append(f"dataset {dataset}")
+        return self.datasets is None or dataset in self.datasets
+
+    async def list_batches(self, dataset: str, tags: Mapping[str, str]) -> AsyncIterator[Observed]:
+        self.calls.append(f"list {dataset}")
+        for batch in list(self.batches.values()):
+            marked = all(batch.tags.get(name) == (value,) for name, value in tags.items())
+            if dataset in batch.datasets and marked and not self.blind and not self.hidden.get(batch.id):
+                yield batch
+
+    async def list_replays(self, dataset: str) -> AsyncIterator[Observed]:
+        self.calls.append(f"replays {dataset}")
+        for batch in list(self.batches.values()):
+            if dataset in batch.datasets and batch.predecessors:
+                yield batch
+
+    async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
+        self.calls.append(f"ids {len(ids)}")
+        return {each: self.batches[each] for each in ids if each in self.batches and not self.hidden.get(each)}
+
+    async def batches_by_external_id(self, external_ids: Collection[str]) -> list[Observed]:
+        self.calls.append(f"external {len(external_ids)}")
+        found = []
+        for batch in self.batches.values():
+            if batch.external_id in external_ids:
+                if self.hidden.get(batch.id, 0) > 0:
+                    self.hidden[batch.id] -= 1
+                else:
+                    found.append(batch)
+        return found
+
+    async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
+        await about_to_send()
+        self.calls.append(f"create {request.external_id}")
+        self.flying += 1
+        self.widest = max(self.widest, self.flying)
+        await asyncio.sleep(0)
+        self.flying -= 1
+        answer = self.answers.pop(0) if self.answers else "made"
+        match answer:
+            case "refused":
+                raise Rejected("no", status=422)
+            case "taken":
+                raise Conflict("the external id is taken", status=409)
+            case "throttled":
+                raise Throttled("too many", status=429)
+            case "never sent":
+                raise NeverSent("no connection")
+            case "lost before":
+                raise OutcomeUnknown("cut", status=None)
+            case "made" | "lost after":
+                batch = self._make(request)
+        if answer == "lost after":
+            raise OutcomeUnknown("cut", status=None)
+        return batch
+
+    def _make(self, request: CreateRequest) -> str:
+        batch = f"B{len(self.created) + 1}"
+        self.created.append(request)
+        tags = {**request.marker, **request.spec.get("tags", {})}
+        self.batches[batch] = Observed(
+            id=batch,
+            status="loading",
+            datasets=frozenset({request.dataset}),
+            external_id=request.external_id,
+            tags={name: tuple(values) for name, values in tags.items()},
+            predecessors=request.predecessors,
+        )
+        self.hidden[batch] = self.lag
+        return batch
+
+    async def act(self, batch: str, action: Action) -> None:
+        self.calls.append(f"{action.value} {batch}")
+        status = {Action.ABORT: "aborted", Action.REVERT: "inactive", Action.COMPLETE: "success"}[action]
+        self.set_status(batch, status)
+
+    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
+        self.calls.append(f"tags {batch} +{','.join(sorted(assign))} -{','.join(sorted(remove))}")
+        if batch not in self.batches:
+            return
+        kept = {name: values for name, values in self.batches[batch].tags.items() if name not in remove}
+        tags = {**kept, **{name: tuple(values) for name, values in assign.items()}}
+        self.batches[batch] = replace(self.batches[batch], tags=tags)
+
+    def set_status(self, batch: str, status: str) -> None:
+        """What a foreign hand, or time, does to a batch."""
+        self.batches[batch] = replace(self.batches[batch], status=status)

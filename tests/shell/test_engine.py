@@ -1,0 +1,255 @@
+"""The engine against AEP as a dictionary: what is durable when, what is settled by looking, what an account says."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.core.batch import OnRemove, Spec
+from reconciler.core.errors import OutcomeUnknown, StoreFailed
+from reconciler.core.events import Account, Ending
+from reconciler.core.journal import Done, Dropped, Intent, Void
+from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
+from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
+from tests.shell.fake_platform import FakePlatform
+
+if TYPE_CHECKING:
+    from reconciler.core.batch import Record
+    from reconciler.core.events import Event
+    from reconciler.core.journal import Entry
+    from reconciler.core.plan import Plan
+
+
+@dataclass
+class ListJournal:
+    """A journal that is a list; it may break at the n-th append."""
+
+    entries: list[Entry] = field(default_factory=list)
+    breaks_at: int | None = None
+
+    async def append(self, *entries: Entry) -> None:
+        if self.breaks_at is not None and len(self.entries) >= self.breaks_at:
+            raise StoreFailed("the disk is full")
+        await asyncio.sleep(0)
+        self.entries.extend(entries)
+
+
+@dataclass
+class Trial:
+    """One apply: what came out of it."""
+
+    account: Account
+    records: dict[str, Record]
+    journal: ListJournal
+    events: list[Event]
+
+
+def carry(
+    plan: Plan,
+    platform: FakePlatform,
+    known: dict[str, Record] | None = None,
+    *,
+    journal: ListJournal | None = None,
+    intents: tuple[Intent, ...] = (),
+    settle: float = 0.3,
+    stop_after: int | None = None,
+) -> Trial:
+    records: dict[str, Record] = dict(known or {})
+    events: list[Event] = []
+    journal = journal or ListJournal()
+
+    async def run() -> Account:
+        stop = Stop()
+
+        def listen(event: Event) -> None:
+            events.append(event)
+            if stop_after is not None and len(platform.created) >= stop_after:
+                stop.request()
+
+        pace = Pace(parallelism=4, settle=settle, first_look=0.005)
+        opened = {intent.address: intent for intent in intents}
+        return await carry_out(plan, Run(WHO, platform, journal, listen, stop, pace, opened), records)
+
+    return Trial(asyncio.run(run()), records, journal, events)
+
+
+def intent(at: int, address: str = ADDRESS) -> Intent:
+    return Intent(address, 1, WHO.external_id(address, 1), desired().dataset, OnRemove.FORGET, Spec(), (), (), at)
+
+
+def test_an_intent_is_durable_before_its_request_and_the_outcome_before_it_counts() -> None:
+    platform = FakePlatform()
+    trial = carry(plan_of([desired()]), platform)
+    assert [type(entry) for entry in trial.journal.entries] == [Intent, Done]
+    assert trial.records[ADDRESS].id == "B1"
+    assert trial.account.created == 1
+    assert trial.account.is_whole
+
+
+def test_a_lost_answer_is_settled_by_looking_and_nothing_is_made_twice() -> None:
+    platform = FakePlatform(answers=["lost after"], lag=3)
+    trial = carry(plan_of([desired()]), platform)
+    assert len(platform.created) == 1
+    assert trial.records[ADDRESS].id == "B1"
+    assert trial.account.adopted == 1
+
+
+def test_a_request_that_had_no_effect_is_sent_again_with_the_same_external_id() -> None:
+    platform = FakePlatform(answers=["lost before"])
+    trial = carry(plan_of([desired()]), platform, settle=0.02)
+    assert [call for call in platform.calls if call.startswith("create")] == [
+        f"create {WHO.external_id(ADDRESS, 1)}"
+    ] * 2
+    assert trial.account.created == 1
+
+
+def test_a_refusal_after_a_lost_answer_means_that_the_batch_is_there() -> None:
+    platform = FakePlatform(answers=["lost after", "taken"], lag=5)
+    trial = carry(plan_of([desired()]), platform, settle=0.03)
+    assert len(platform.created) == 1
+    assert trial.records[ADDRESS].id == "B1"
+
+
+def test_a_definite_no_is_void_and_stops_nobody_else() -> None:
+    platform = FakePlatform(answers=["refused"])
+    trial = carry(plan_of([desired("loyalty/a"), desired("loyalty/b")]), platform)
+    assert [failure.address for failure in trial.account.failures] == ["loyalty/a"]
+    assert Void("loyalty/a", 1) in trial.journal.entries
+    assert set(trial.records) == {"loyalty/b"}
+    assert not trial.account.is_whole
+
+
+@pytest.mark.parametrize("answer", ["throttled", "never sent"])
+def test_what_was_never_served_is_void(answer: str) -> None:
+    trial = carry(plan_of([desired()]), FakePlatform(answers=[answer]))  # type: ignore[list-item]
+    assert Void(ADDRESS, 1) in trial.journal.entries
+    assert trial.account.unknown == 0
+
+
+def test_what_stays_without_a_verdict_is_unknown_and_its_intent_stays_open() -> None:
+    platform = FakePlatform(answers=["lost before"] * 4)
+    trial = carry(plan_of([desired()]), platform, settle=0.01)
+    assert trial.account.unknown == 1
+    assert isinstance(trial.account.failures[0].error, OutcomeUnknown)
+    assert {type(entry) for entry in trial.journal.entries} == {Intent}
+
+
+def test_an_open_intent_of_an_earlier_run_is_looked_for_before_anything_is_sent() -> None:
+    import time
+
+    platform = FakePlatform(batches={"B9": observed("B9")}, hidden={"B9": 2})
+    trial = carry(plan_of([desired()]), platform, intents=(intent(int(time.time() * 1000)),))
+    assert trial.records[ADDRESS].id == "B9"
+    assert not platform.created
+
+
+def test_an_open_intent_of_a_removed_address_is_not_forgotten() -> None:
+    import time
+
+    platform = FakePlatform(batches={"B9": observed("B9")}, hidden={"B9": 2})
+    trial = carry(plan_of(), platform, intents=(intent(int(time.time() * 1000)),))
+    assert trial.records[ADDRESS].id == "B9"
+
+
+def test_settling_at_once_records_voids_and_keeps_what_is_too_young() -> None:
+    import time
+
+    now = int(time.time() * 1000)
+    old, young, there = intent(0, "loyalty/old"), intent(now, "loyalty/young"), intent(now, "loyalty/there")
+    platform = FakePlatform(batches={"B1": observed("B1", address="loyalty/there")})
+    journal = ListJournal()
+    records: dict[str, Record] = {}
+    intents = {each.address: each for each in (old, young, there)}
+    run = Run(WHO, platform, journal, lambda _: None, Stop(), Pace(), intents)
+    assert asyncio.run(settle_at_once(run, records)) == [young]
+    assert Void("loyalty/old", 1) in journal.entries
+    assert records["loyalty/there"].id == "B1"
+
+
+def test_two_batches_for_one_lost_answer_are_both_named() -> None:
+    platform = FakePlatform(batches={"X": observed("X")}, answers=["lost after"])
+    trial = carry(plan_of([desired()]), platform)
+    assert "`B1`, `X`" in trial.account.failures[0].error.summary
+
+
+def test_a_replacement_aborts_the_old_one_after_the_new_one_stands() -> None:
+    known = recorded(spec=Spec(format="json"))
+    platform = FakePlatform(batches={"B1": observed("B1")})
+    platform.created.append(None)  # type: ignore[arg-type]  # B1 exists: the next one is B2
+    plan = plan_of([desired(spec=Spec(format="csv"))], [known], [observed("B1")])
+    trial = carry(plan, platform, {ADDRESS: known})
+    kinds = [type(entry) for entry in trial.journal.entries]
+    assert kinds == [Intent, Done, Done]
+    assert trial.journal.entries[1] == Done(
+        plan.changes[0].after.__class__(**{**_fields(plan.changes[0].after), "id": "B2"})
+    )
+    assert trial.records[ADDRESS].deposed == ()
+    assert platform.batches["B1"].status == "aborted"
+
+
+def _fields(record: object) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__slots__}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("status", "call"), [("loading", "ABORT B1"), ("success", "REVERT B1")])
+def test_a_delete_aborts_what_is_open_and_reverts_what_is_done(status: str, call: str) -> None:
+    known = recorded(on_remove=OnRemove.DELETE)
+    platform = FakePlatform(batches={"B1": observed("B1", status)})
+    trial = carry(plan_of([], [known], [observed("B1", status)]), platform, {ADDRESS: known})
+    assert call in platform.calls
+    assert trial.records == {}
+    assert Dropped(ADDRESS, "B1") in trial.journal.entries
+
+
+def test_a_delete_that_came_in_flight_meanwhile_fails_and_the_record_stays() -> None:
+    known = recorded(on_remove=OnRemove.DELETE)
+    platform = FakePlatform(batches={"B1": observed("B1", "staging")})
+    trial = carry(plan_of([], [known], [observed("B1")]), platform, {ADDRESS: known})
+    assert trial.records == {ADDRESS: known}
+    assert len(trial.account.failures) == 1
+
+
+def test_forget_asks_nothing_of_aep() -> None:
+    platform = FakePlatform()
+    trial = carry(plan_of([], [recorded()], [observed()]), platform, {ADDRESS: recorded()})
+    assert platform.calls == []
+    assert trial.records == {}
+
+
+def test_tags_are_changed_and_old_ones_removed() -> None:
+    known = recorded(spec=Spec(tags={"old": ["x"], "team": ["a"]}))
+    platform = FakePlatform()
+    plan = plan_of([desired(spec=Spec(tags={"team": ["b"]}))], [known], [observed(tags={"old": ["x"], "team": ["a"]})])
+    trial = carry(plan, platform, {ADDRESS: known})
+    assert platform.calls == ["tags B1 +team -old"]
+    assert trial.records[ADDRESS].spec == Spec(tags={"team": ["b"]})
+
+
+def test_a_stop_lands_what_flies_and_starts_nothing_new() -> None:
+    wanted = [desired(f"loyalty/b{number:03}") for number in range(100)]
+    platform = FakePlatform()
+    trial = carry(plan_of(wanted), platform, stop_after=5)
+    assert trial.account.ending is Ending.INTERRUPTED
+    assert len(trial.records) == len(platform.created) == trial.account.created < 100
+    assert trial.account.skipped == 100 - trial.account.created
+
+
+def test_a_broken_disk_ends_the_run_and_names_the_ids_that_it_could_not_write() -> None:
+    wanted = [desired(f"loyalty/b{number:03}") for number in range(100)]
+    platform = FakePlatform()
+    trial = carry(plan_of(wanted), platform, journal=ListJournal(breaks_at=30))
+    assert trial.account.ending is Ending.BROKEN
+    assert len(platform.created) < 100
+    named = {batch for _, batch in trial.account.unrecorded} | {record.id for record in trial.records.values()}
+    assert named == set(platform.batches)
+
+
+def test_many_addresses_go_side_by_side_but_no_wider_than_allowed() -> None:
+    wanted = [desired(f"loyalty/b{number:03}") for number in range(200)]
+    platform = FakePlatform()
+    trial = carry(plan_of(wanted), platform)
+    assert trial.account.created == 200
+    assert 1 < platform.widest <= 16
