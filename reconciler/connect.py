@@ -1,1 +1,85 @@
 """Opens AEP for what was declared: the real service, or the embedded emulator where the environment says so."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from reconciler.core.errors import StateCorrupt, StoreFailed
+from reconciler.platform import Patience, build_platform
+from reconciler.platform.rate import DEFAULT_RATE
+from reconciler.settings import ReadyToken, Secret, read_credentials, read_endpoints
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    import httpx
+
+    from reconciler.core.project import Environment
+    from reconciler.operations import Connect, Declared
+    from reconciler.ports import Platform
+
+NOBODY = ReadyToken(Secret("embedded"), Secret("embedded"))
+"""The credential of the embedded emulator, which lets anyone in."""
+
+
+def connector(
+    parallelism: int = 8, *, rate: int = DEFAULT_RATE, note: Callable[[str], None] | None = None
+) -> Connect:
+    """What opens AEP for a run: `parallelism` requests wide, `rate` creations a minute. `note` hears of retries."""
+
+    @asynccontextmanager
+    async def connect(declared: Declared, state: Path) -> AsyncIterator[Platform]:
+        with ExitStack() as stack:
+            transport = _embedded(declared, state, stack) if declared.environment.emulator else None
+            platform = open_platform(declared.environment, transport, parallelism=parallelism, rate=rate, note=note)
+            async with platform as opened:
+                yield opened
+
+    return connect
+
+
+def _embedded(declared: Declared, state: Path, stack: ExitStack) -> httpx.AsyncBaseTransport:
+    """The embedded emulator: it keeps its data beside the state file and knows the declared datasets."""
+    from sqlite3 import Error
+
+    from reconciler.emulator import Emulator, World
+
+    data = state.with_suffix(".emulator")
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        emulator = stack.enter_context(Emulator(data, world=World(datasets=declared.datasets)))
+    except ValueError as error:
+        raise StateCorrupt(
+            f"the embedded emulator cannot read its data: {error}", hint=f"remove `{data.name}` beside the state file"
+        ) from error
+    except (OSError, Error) as error:
+        raise StoreFailed(
+            f"the embedded emulator cannot write `{data}`: {error}", hint="make the state folder writable"
+        ) from error
+    return emulator.transport()
+
+
+@asynccontextmanager
+async def open_platform(
+    environment: Environment,
+    transport: httpx.AsyncBaseTransport | None = None,
+    *,
+    parallelism: int = 8,
+    rate: int = DEFAULT_RATE,
+    note: Callable[[str], None] | None = None,
+) -> AsyncIterator[Platform]:
+    """AEP for an environment; a `transport` takes the place of the network, and then no credential is read."""
+    patience = Patience(on_retry=note) if note else Patience()
+    async with build_platform(
+        NOBODY if transport else read_credentials(os.environ),
+        environment,
+        endpoints=None if transport else read_endpoints(os.environ),
+        parallelism=parallelism,
+        rate=rate,
+        patience=patience,
+        transport=transport,
+    ) as platform:
+        yield platform

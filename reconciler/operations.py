@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from reconciler.ports import Journal, Platform
     from reconciler.store import Loaded
 
-    Connect = Callable[["Declared"], AbstractAsyncContextManager[Platform]]
-    """Opens AEP (or the embedded emulator) for what was declared."""
+    Connect = Callable[["Declared", Path], AbstractAsyncContextManager[Platform]]
+    """Opens AEP (or the emulator that is embedded beside the state file) for what was declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ async def plan(workspace: Workspace, options: Options, connect: Connect) -> tupl
         loaded = store.load()
         if not options.refresh:
             return declared, _offline(workspace, options, declared, loaded.state.records, loaded)
-        async with connect(declared) as platform:
+        async with connect(declared, store.path) as platform:
             records = dict(loaded.state.records)
             run = _run(declared, options, platform, _NoJournal(), _ignore, loaded.open_intents)
             unsettled = await settle_at_once(run, records)
@@ -187,7 +187,7 @@ async def apply(
     with hold(store.lock_path, "apply", options.lock_timeout):
         loaded = store.load()
         async with AsyncExitStack() as stack:
-            platform = await stack.enter_async_context(connect(declared))
+            platform = await stack.enter_async_context(connect(declared, store.path))
             records = dict(loaded.state.records)
             unsettled = await _settle(store, declared, options, platform, loaded, records)
             proposed = await look(workspace, options, declared, platform, records, loaded, unsettled)

@@ -36,7 +36,7 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
     store = open_store(workspace, declared)
     with hold(store.lock_path, "import", 0.0):
         loaded = store.load()
-        async with connect(declared) as platform:
+        async with connect(declared, store.path) as platform:
             observed = (await platform.batches_by_id([batch])).get(batch)
             if observed is None:
                 raise NotFound(
@@ -114,7 +114,7 @@ async def rebuild(workspace: Workspace, connect: Connect) -> Rebuilt:
             old = dict(store.load().state.records)
         except StateError:
             old = {}
-        async with connect(declared) as platform:
+        async with connect(declared, store.path) as platform:
             empty = Loaded.empty(declared.identity)
             found = await look(workspace, Options(), declared, platform, {}, empty, [])
             kept = await platform.batches_by_id([record.id for record in old.values()]) if old else {}
@@ -154,6 +154,6 @@ async def check(workspace: Workspace, connect: Connect) -> Report:
     with hold(store.lock_path, "state check", 0.0, required=False):
         loaded = store.load()
         options = Options(scope=Scope(), ignore_limits=True)
-        async with connect(declared) as platform:
+        async with connect(declared, store.path) as platform:
             plan = await look(workspace, options, declared, platform, loaded.state.records, loaded, loaded.open_intents)
     return Report(plan, len(loaded.open_intents))

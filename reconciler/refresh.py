@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.batch import Observed, StatusClass
 from reconciler.core.identity import ENVIRONMENT_TAG, PROJECT_TAG
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from reconciler.core.plan import Plan
     from reconciler.core.planner import Scope, Sides
     from reconciler.ports import Platform
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,7 @@ class _Reader:
         sides = self.look.sides
         if self.look.listings:
             datasets = {d.dataset for d in sides.desired.values()} | {r.dataset for r in sides.records.values()}
-            async with asyncio.TaskGroup() as group:
-                for dataset in sorted(datasets):
-                    group.create_task(self._list(dataset))
+            await _together(self._list(dataset) for dataset in sorted(datasets))
         wanted = self.recorded_ids | {entry.id for entry in sides.imports}
         await self._read_ids(wanted - self.seen.keys())
         await self._look_again()
@@ -184,5 +185,14 @@ class _Reader:
         """Datasets that would get their first batch and do not exist: the create's error is undocumented."""
         known = {dataset for batch in self.seen.values() for dataset in batch.datasets}
         needed = {c.after.dataset for c in plan.changes if c.creates and c.after is not None} - known
-        answers = await asyncio.gather(*(self.platform.dataset_exists(each) for each in sorted(needed)))
+        answers = await _together(self.platform.dataset_exists(each) for each in sorted(needed))
         return frozenset(each for each, exists in zip(sorted(needed), answers, strict=True) if not exists)
+
+
+async def _together(reads: Iterable[Awaitable[Result]]) -> list[Result]:
+    """The results of reads that go side by side; the first error once all have ended, bare and not as a group."""
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

@@ -29,7 +29,8 @@ VARIABLES = (CLIENT_ID, CLIENT_SECRET, SCOPES, ACCESS_TOKEN, API_KEY, API_URL, I
 DEFAULT_API_URL = "https://platform.adobe.io"
 DEFAULT_IMS_URL = "https://ims-na1.adobelogin.com"
 DEFAULT_SCOPES = "openid,AdobeID,read_organizations,additional_info.projectedProductContext"
-"""What Developer Console lists for an AEP credential; projects differ, and then `AEP_SCOPES` says so (aep-api.md §2.1)."""
+"""What Developer Console commonly lists for an AEP credential. The first three are documented; projects differ, and
+then `AEP_SCOPES` says so (aep-api.md §2.1)."""
 
 MASK = "***"
 SHORTEST_SECRET = 4

@@ -42,7 +42,7 @@ def plan(
     from reconciler.connect import connector
 
     options = make_options(flags)
-    connect = connector(invocation.root, options.parallelism, note=_noter(invocation))
+    connect = connector(options.parallelism, note=_noter(invocation))
     declared, made = run_interruptible(
         lambda _stop: operations.plan(invocation.workspace(flags["today"]), options, connect)
     )
@@ -58,7 +58,7 @@ def plan(
 @click.option("--approved", metavar="DIGEST", help="Apply only the plan with this digest.")
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option(
-    "--rate", type=click.FloatRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute."
+    "--rate", type=click.IntRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute."
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
@@ -69,7 +69,7 @@ def apply(
     planfile: Path | None,
     approved: str | None,
     auto_approve: bool,  # noqa: FBT001
-    rate: float,
+    rate: int,
     form: str,
     markdown: Path | None,
     **flags: Any,  # noqa: ANN401
@@ -87,7 +87,7 @@ def apply(
     report = reporter(invocation, form)
     approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
     workspace = invocation.workspace(flags["today"] or approval.today)
-    connect = connector(invocation.root, options.parallelism, rate=rate, note=_noter(invocation))
+    connect = connector(options.parallelism, rate=rate, note=_noter(invocation))
     done = run_interruptible(
         lambda stop: operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
     )

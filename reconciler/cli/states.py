@@ -44,7 +44,7 @@ def import_(invocation: Invocation, address: str, batch_id: str) -> int:
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.connect import connector
 
-    connect = connector(invocation.root, 8)
+    connect = connector()
     record = run_interruptible(lambda _: recovery.import_batch(invocation.workspace(), address, batch_id, connect))
     invocation.console.out([f"recorded {record.address}: {record.id}"])
     return ExitCode.OK
@@ -123,7 +123,7 @@ def rebuild(invocation: Invocation) -> int:
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.connect import connector
 
-    connect = connector(invocation.root, 8)
+    connect = connector()
     rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), connect))
     count = len(rebuilt.state.records)
     invocation.console.out([f"recorded {count} batch{'es' if count != 1 else ''} from Catalog"])
@@ -140,7 +140,7 @@ def check(invocation: Invocation) -> int:
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.connect import connector
 
-    connect = connector(invocation.root, 8)
+    connect = connector()
     report = run_interruptible(lambda _: recovery.check(invocation.workspace(), connect))
     from reconciler.views.state_text import check_text
 

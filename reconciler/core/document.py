@@ -19,8 +19,8 @@ import yaml
 from yaml import events
 from yaml.reader import ReaderError
 
-from reconciler.core.diagnostics import Diagnostic, Span
-from reconciler.core.positions import Mark, span_between, split_lines
+from reconciler.core.diagnostics import Diagnostic, Place, Span
+from reconciler.core.positions import Lookup, locate_all, span_between, split_lines
 from reconciler.core.source import Data, Document, Plain
 from reconciler.core.wording import quoted, visible
 
@@ -78,6 +78,7 @@ def load(text: str, file: str) -> tuple[list[Document], list[Diagnostic]]:
         builder.refuse_syntax(error)
     except _Stop:
         pass
+    builder.name_firsts()
     return builder.documents, builder.diagnostics
 
 
@@ -119,6 +120,7 @@ class _Builder:
         self.nodes = 0
         self.repeated = 0
         self.started = 0
+        self.firsts: dict[int, Lookup] = {}
 
     def take(self, event: events.Event) -> None:
         """Fold one event."""
@@ -167,8 +169,23 @@ class _Builder:
             frame.is_dropping = True
         elif key in frame.data:
             hint = "keep one of the two: YAML would silently take the last"
+            self.firsts[len(self.diagnostics)] = Lookup(self.place(), key=True)
             self.report("duplicate-key", f"{quoted(key)} stands twice in one mapping", self.span(event), hint)
             frame.is_dropping = True
+
+    def place(self) -> Place:
+        """Name the place that comes next."""
+        steps = [frame.key or "" if isinstance(frame, _Mapping) else len(frame.data) for frame in self.stack]
+        return Place(self.file, self.started - 1, tuple(steps))
+
+    def name_firsts(self) -> None:
+        """Add to each duplicate where its key stands for the first time: that needs a second pass."""
+        spans = locate_all(self.text, list(self.firsts.values())) if self.firsts else []
+        for index, span in zip(self.firsts, spans, strict=True):
+            found = self.diagnostics[index]
+            if span is not None:
+                message = f"{found.message}; the first is at `{visible(self.file)}:{span.line}`"
+                self.diagnostics[index] = replace(found, message=message)
 
     def add(self, node: Data, event: events.Event) -> None:
         """Put a finished node where it belongs."""
@@ -254,12 +271,14 @@ class _Builder:
 
     def refuse_syntax(self, error: yaml.MarkedYAMLError) -> None:
         """Report what libyaml could not read, in its words."""
-        mark = error.problem_mark or error.context_mark
-        if error.context_mark and mark and self.is_end(mark):
-            mark = error.context_mark  # what was never closed says more than the end of the file
+        marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
+        # What was never closed says more than the end of the file.
+        mark = next((mark for mark in marks if any(map(str.strip, self.lines[mark.line :]))), None)
         problem = " ".join(filter(None, (error.problem, error.context)))
-        span = span_between(self.file, self.lines, mark, mark) if mark else None
-        self.report("not-yaml", f"this is not YAML: {visible(problem)}", _one_wide(span), _syntax_hint(span))
+        span = self.span_at(len(self.text.rstrip()) - 1)
+        if mark is not None:
+            span = replace(span_between(self.file, self.lines, mark, mark), end_column=mark.column + 2)
+        self.report("not-yaml", f"this is not YAML: {visible(problem)}", span, _syntax_hint(span))
 
     def refuse_character(self) -> None:
         """Report a character that YAML forbids: the first one, since the parser's position counts bytes."""
@@ -268,10 +287,6 @@ class _Builder:
         message = f"this is not YAML: the character {quoted(self.text[start])} is not allowed in it"
         hint = "take it out, or write it as an escape in double quotes"
         self.report("not-yaml", message, self.span_at(start), hint)
-
-    def is_end(self, mark: Mark) -> bool:
-        """Whether nothing but blank lines comes after a position."""
-        return not any(line.strip() for line in self.lines[mark.line :])
 
     def report(self, code: str, message: str, span: Span | None, hint: str) -> None:
         """Note a finding; reading goes on."""
@@ -299,14 +314,10 @@ class _Builder:
         return Span(self.file, line, column, column + 1, self.lines[line - 1])
 
 
-def _one_wide(span: Span | None) -> Span | None:
-    return replace(span, end_column=span.column + 1) if span else None
-
-
-def _syntax_hint(span: Span | None) -> str:
+def _syntax_hint(span: Span) -> str:
     """Say what usually is behind a syntax error, judged by the character at which libyaml gave up."""
-    rest = span.text[span.column - 1 :] if span else ""
-    if rest.startswith("\t") or (span and not span.text[: span.column - 1].strip(" \t") and "\t" in span.text):
+    before, rest = span.text[: span.column - 1], span.text[span.column - 1 :]
+    if rest.startswith("\t") or ("\t" in before and not before.strip()):
         return "indent with spaces, not with tabs"
     if rest.startswith(("@", "`", "%", "*", "&", "!", "|", ">")):
         return f"put a text that begins with `{rest[0]}` in quotes"

@@ -67,7 +67,7 @@ def one_of(words: Collection[str], *, fold: Callable[[str], str] = str) -> Befor
     """Take one of a few words."""
 
     def choose(value: object) -> object:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or is_null(value):
             return value
         if (word := fold(value)) not in words:
             raise mistake("unknown-value", f"{{field}} cannot be {quoted(value)}", guess(value, words, "Values"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ def quoted(text: str) -> str:
 
 def closest(word: str, options: Iterable[str]) -> str | None:
     """Find the option that was probably meant, if any is near."""
-    if len(word) > LONGEST_QUOTE:
-        return None
-    by_folded = {option.casefold(): option for option in sorted(options, reverse=True)}
-    near = get_close_matches(word.casefold(), sorted(by_folded), n=1)
+    return _closest(word, tuple(sorted(options))) if len(word) <= LONGEST_QUOTE else None
+
+
+@lru_cache(maxsize=64)  # one mistake is often repeated ten thousand times
+def _closest(word: str, options: tuple[str, ...]) -> str | None:
+    by_folded = {option.casefold(): option for option in reversed(options)}
+    near = get_close_matches(word.casefold(), by_folded, n=1)
     return by_folded[near[0]] if near else None
 
 

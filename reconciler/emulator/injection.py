@@ -50,11 +50,6 @@ class Injection:
         """Start anew with these rules."""
         self._injector = Injector(faults) if faults.rules else None
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether there are no rules at all."""
-        return self._injector is None
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, with what strikes it. Raises `ConnectionLost`."""
         if self._injector is None:

@@ -67,7 +67,7 @@ class Lake:
         self.settle()
 
     def settle(self) -> None:
-        """Let everything happen that was due by now, at its own time and in its order."""
+        """Let everything happen that was due by now, each thing with its own time."""
         now = self.now()
         while due := self.store.due(now):
             with self.store.transaction():

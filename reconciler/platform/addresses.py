@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 IMPORT = "/data/foundation/import"
 CATALOG = "/data/foundation/catalog"
@@ -25,13 +25,14 @@ def url(base: str, path: str, query: Mapping[str, str] | None = None) -> str:
     return f"{base}{path}?{'&'.join(pairs)}" if pairs else f"{base}{path}"
 
 
-def chunks(names: Iterable[str], room: int, most: int = MOST_NAMES) -> Iterator[list[str]]:
-    """Split names so that each part, joined by commas and quoted, takes at most `room` characters."""
+def chunks(names: Iterable[str], without: str) -> Iterator[list[str]]:
+    """Split names so that each part, joined by commas, keeps a URL short enough that is `without` before them."""
+    room = LONGEST_URL - len(without)
     part: list[str] = []
     used = 0
     for name in names:
         length = len(quote(name, safe=":")) + 1
-        if part and (used + length > room + 1 or len(part) == most):
+        if part and (used + length > room or len(part) == MOST_NAMES):
             yield part
             part, used = [], 0
         part.append(name)
@@ -52,13 +53,3 @@ def tag_filter(tags: Mapping[str, str]) -> str:
 
 def _is_taggable(*parts: str) -> bool:
     return all(is_plain(part) and ":" not in part for part in parts)
-
-
-def room_for_names(template: str) -> int:
-    """Return how many characters of names fit into a URL that is this long without any."""
-    return LONGEST_URL - len(template)
-
-
-def joined(names: Collection[str]) -> str:
-    """Return the names as Catalog's "any of"."""
-    return ",".join(names)

@@ -35,16 +35,21 @@ class Answer:
     headers: httpx.Headers
     body: bytes
 
+    def header(self, name: str) -> str:
+        """Return a header's value, "" when it is not there."""
+        value: str = self.headers.get(name, "")
+        return value.strip()
+
     @property
     def is_html(self) -> bool:
         """Whether a web page came, which AEP's services never send: a proxy, a portal or a wrong host answered."""
-        return "html" in self.headers.get("content-type", "") or self.body.lstrip()[:1] == b"<"
+        return "html" in self.header("content-type") or self.body.lstrip()[:1] == b"<"
 
     @property
     def request_id(self) -> str | None:
         """The service's own name for the request; None unless it is short and plain."""
         for name in REQUEST_ID_HEADERS:
-            value = self.headers.get(name, "").strip()
+            value = self.header(name)
             if len(value) <= LONGEST_ID and re.fullmatch(r"[\w.:=/+-]+", value, re.ASCII):
                 return value
         return None
@@ -60,7 +65,7 @@ class Answer:
 
     def retry_after(self, now: float) -> float | None:
         """Return the seconds that `Retry-After` asks for, as a number or as a date; `now` is epoch seconds."""
-        value = self.headers.get("retry-after", "").strip()
+        value = self.header("retry-after")
         if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
             return float(value)
         try:

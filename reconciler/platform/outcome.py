@@ -1,11 +1,11 @@
 """The one place that says what an answer, or the lack of one, means for the request (design §5). Pure.
 
-    DONE          2xx: it was done
-    REJECTED      a definite no: no effect, and asking again would not help (any 3xx or 4xx that is not below)
-    THROTTLED     429: not served, ask again later
-    NEVER_SENT    no connection was made: no effect
-    UNAUTHORIZED  401: no effect, the token may be old
-    UNKNOWN       it may or may not have had its effect: a timeout, a cut connection, 408, 425, any 5xx
+DONE          2xx: it was done
+REJECTED      a definite no: no effect, and asking again would not help (any 3xx or 4xx that is not below)
+THROTTLED     429: not served, ask again later
+NEVER_SENT    no connection was made: no effect
+UNAUTHORIZED  401: no effect, the token may be old
+UNKNOWN       it may or may not have had its effect: a timeout, a cut connection, 408, 425, any 5xx
 """
 
 from __future__ import annotations

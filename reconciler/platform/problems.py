@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import httpx
-
 from reconciler.core.errors import (
     Conflict,
     NeverSent,
@@ -29,6 +27,8 @@ from reconciler.platform.outcome import Outcome, is_untrusted, outcome_of_error,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import httpx
+
     from reconciler.core.batch import Json
 
 LONGEST_EXCERPT = 300
@@ -37,11 +37,12 @@ LONGEST_SCAN = 20_000
 UNREADABLE_TRIES = 5
 """A body that cannot be read is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
 
-CREDENTIAL_HINT = "check the credential (`AEP_CLIENT_ID`, or `AEP_API_KEY`) and the environment's `org` and `sandbox`"
+TOKEN_HINT = "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
+ACCESS_HINT = "check the environment's `org` and `sandbox`, and that a role grants the credential both sandbox and dataset"
 LATER_HINT = "the service has trouble or is out of reach: run again later"
 
 HINTS_BY_CODE = {
-    "401013": "the token is expired or garbled: get a new one",
+    "401013": TOKEN_HINT,
     "403000": "no API key arrived: does a proxy drop the header `x-api-key`?",
     "403003": "the API key does not belong to the token: check `AEP_API_KEY` or `AEP_CLIENT_ID`",
     "400003": "no organisation arrived: check the environment's `org`",
@@ -54,8 +55,8 @@ HINTS_BY_CODE = {
 
 HINTS_BY_STATUS = {
     400: "check the fields of the manifest; what AEP said stands above",
-    401: CREDENTIAL_HINT,
-    403: f"{CREDENTIAL_HINT}: its role must grant the sandbox and the dataset",
+    401: TOKEN_HINT,
+    403: ACCESS_HINT,
     404: "check the id, and that it is in the environment's `sandbox`",
     409: "look at what is there already with `reconciler plan`",
     412: "another hand changed it meanwhile: run again",
@@ -214,7 +215,7 @@ def _hint(asked: Asked, answer: Answer, said: list[str]) -> str:
 
 def _said(answer: Answer) -> list[str]:
     """Every text that the service may have meant as an explanation, each once."""
-    if location := answer.headers.get("location", ""):
+    if location := answer.header("location"):
         return [f"to {location.split('?')[0]}"]
     try:
         body = answer.json()

@@ -43,6 +43,10 @@ class Patience:
         Raises the last attempt's `PlatformError`.
         """
         until = self.timing.clock() + self.deadline
+
+        async def once() -> T | Failure:  # tenacity awaits only what is declared so
+            return await attempt()
+
         retrying = AsyncRetrying(
             sleep=self.timing.sleep,
             retry=retry_if_result(lambda result: isinstance(result, Failure) and result.outcome in again),
@@ -51,7 +55,7 @@ class Patience:
             before_sleep=self._tell,
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        result: T | Failure = await retrying(attempt)
+        result: T | Failure = await retrying(once)
         if isinstance(result, Failure):
             raise result.error
         return result

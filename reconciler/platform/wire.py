@@ -7,6 +7,7 @@ create may rest on that.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import DEFAULT_FORMAT, Observed
@@ -108,9 +109,19 @@ def read_created(body: Json) -> str:
     raise Unreadable("the body names no batch")
 
 
-def read_batches(body: Json) -> list[Observed]:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing."""
+
+    size: int
+    """Entries that the service sent, readable or not: what tells a full page from the last one."""
+    batches: tuple[Observed, ...]
+
+
+def read_page(body: Json) -> Page:
     """Return the batches of a Catalog answer, a map by id (aep-api.md §8.1); a list of objects is understood too."""
-    return [_observed(batch, fields) for batch, fields in read_objects(body).items()]
+    batches = tuple(_observed(batch, fields) for batch, fields in read_objects(body).items())
+    return Page(len(_entries(body)), batches)
 
 
 def read_objects(body: Json) -> dict[str, dict[str, Json]]:

@@ -119,9 +119,7 @@ def _dataset(page: _Page, dataset: str, changes: list[Change]) -> None:
 
 def _row(row: Row) -> Iterator[str]:
     lead = _lead(row.action)
-    *others, last = row.labels
-    yield from (f"{lead} {label}" for label in others)
-    yield f"{lead} {last}  # {row.reason.value}"
+    yield from (f"{lead} {label}  # {row.reason.value}" for label in row.labels)
     yield from (f"      {note}" for note in row.notes)
 
 

@@ -81,11 +81,9 @@ def painted(action: Action, paint: Palette) -> str:
 
 
 def _row(row: Row, paint: Palette) -> Iterator[str]:
-    *others, last = row.labels
     symbol = " " * (3 - len(row.action.symbol)) + painted(row.action, paint)
-    for label in others:
-        yield f"  {symbol} {label}"
-    yield f"  {symbol} {last}  {paint.dim(f'# {row.reason.value}')}"
+    for label in row.labels:
+        yield f"  {symbol} {label}  {paint.dim(f'# {row.reason.value}')}"
     for note in row.notes:
         yield f"        {note}"
 

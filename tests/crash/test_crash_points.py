@@ -78,7 +78,7 @@ class Checkout:
         workspace = Workspace(self.root, self.root / "manifests", TODAY, disk=FailingDisk(points))
 
         @asynccontextmanager
-        async def connect(declared: Declared) -> AsyncIterator[Platform]:
+        async def connect(declared: Declared, _: Path) -> AsyncIterator[Platform]:
             transport = FailingTransport(self.emulator.transport(), points)
             async with open_platform(declared.environment, transport=transport) as platform:
                 yield platform
@@ -115,7 +115,7 @@ class Checkout:
         done = self.run(Failpoints(None))
         assert not done.plan.changes, done.plan.changes
         assert not done.plan.conflicts
-        live = {batch["id"]: batch for batch in self.emulator.batches().values() if batch["status"] == "loading"}
+        live = {id_: each for id_, each in self.emulator.batches().items() if each["status"] == "loading"}
         names = sorted(batch["tags"][ADDRESS_TAG][0] for batch in live.values())
         assert names == sorted(name.replace("renamed", "first") for name in addresses)
         state = self.root / "state" / "dev.jsonl"

@@ -205,7 +205,22 @@ def test_e23_a_json_patch(api: Api) -> None:
     assert api.send("PATCH", f"{CATALOG}/{batch}", content=operations, headers=headers).status_code == 200
     assert api.batch(batch)["tags"]["own"] == ["0", "2"]
     assert "a/b" not in api.batch(batch)["tags"]
-    for bad in (b"{}", b"[1]", b'[{"op": "remove", "path": "/tags/none"}]', b'[{"op": "test", "path": "/tags/own/9"}]'):
+    more = (
+        b'[{"op": "add", "path": "/tags/new", "value": ["b"]}, {"op": "add", "path": "/tags/new/0", "value": "a"},'
+        b' {"op": "remove", "path": "/tags/own/1"}, {"op": "replace", "path": "/tags/acp_producer", "value": []}]'
+    )
+    assert api.send("PATCH", f"{CATALOG}/{batch}", content=more, headers=headers).status_code == 200
+    changed = api.batch(batch)["tags"]
+    assert (changed["new"], changed["own"], changed["acp_producer"]) == (["a", "b"], ["0"], [])
+    for bad in (
+        b"{}",
+        b"[1]",
+        b'[{"op": "remove", "path": "/tags/none"}]',
+        b'[{"op": "test", "path": "/tags/own/9"}]',
+        b'[{"op": "add", "path": "/tags/none/x", "value": 1}]',
+        b'[{"op": "replace", "path": "/tags/own/x", "value": "1"}]',
+        b'[{"op": "move", "path": "/tags/own", "from": "/tags/a"}]',
+    ):
         assert api.send("PATCH", f"{CATALOG}/{batch}", content=bad, headers=headers).status_code == 400
 
 

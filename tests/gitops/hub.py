@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 REPOSITORY = "acme/batches"
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """What Git prints. Raises `CalledProcessError` when it says no."""
+def git(folder: Path, *arguments: str, tools: Path | None = None) -> str:
+    """What Git prints, with the programs of `tools` in reach. Raises `CalledProcessError` when it says no."""
     environment = {
-        "PATH": os.environ["PATH"],
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}" if tools else os.environ["PATH"],
         "HOME": str(folder),
         "GIT_CONFIG_NOSYSTEM": "1",
         **{f"GIT_{who}_{what}": "someone@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
@@ -75,6 +75,12 @@ class Hub:
         git(self.desk, "checkout", "--quiet", "-B", f"change-{number}")
         head = self.commit(files, f"change {number}")
         return self._add_pull(number, head, fork=fork)
+
+    def amend_pull(self, pull: dict[str, Any], files: dict[str, str | None]) -> None:
+        """Push one more commit to a pull request."""
+        git(self.desk, "checkout", "--quiet", pull["head"]["sha"])
+        pull["head"]["sha"] = self.commit(files, "one more")
+        self.refresh(pull)
 
     def open_revert(self, merged: dict[str, Any]) -> dict[str, Any]:
         """A pull request that takes another one back."""

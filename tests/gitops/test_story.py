@@ -1,97 +1,33 @@
-"""The life of a team's repository: real Git, the shipped workflows as `init` writes them, the emulator on a socket.
-
-A pull request is planned and commented, merged, applied, and the state comes back to `main`; then all that can go wrong.
-"""
+"""The life of a team's repository: real Git, the shipped workflows as `init` writes them, the emulator on a socket."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gitops.aep import Aep, emulator
-from tests.gitops.hub import Hub, git
-from tests.gitops.runner import ROOT, Runner, RunnerDiedError, make_tools
+from tests.gitops.team import (
+    BOTH,
+    LOYALTY,
+    die,
+    logs,
+    loyalty,
+    nth,
+    orders,
+    recorded,
+    statuses,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.gitops.aep import Aep
+    from tests.gitops.hub import Hub
+    from tests.gitops.runner import Runner
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("jq") is None, reason="`jq` stands in for the one inside `gh`"),
 ]
-
-LOYALTY = """\
-dataset: loyalty
-id: {local: 5c8c3c555033b814b69f947f, dev: 5c8c3c555033b814b69f947f, prod: 61a0c3f05033b814b69f9480}
-batches:
-"""
-ORDERS = """\
-dataset: orders
-id: {local: 5e8f81ce7a4ecb18a8d25b22, dev: 5e8f81ce7a4ecb18a8d25b22, prod: 61a0c3f05033b814b69f9481}
-batches:
-"""
-SECRETS = {"AEP_CLIENT_ID": "ci", "AEP_CLIENT_SECRET": "s3cret-of-ci", "AEP_SCOPES": "openid,AdobeID"}
-BOTH = {"dev": "success", "prod": "success"}
-
-
-@pytest.fixture
-def aep(tmp_path: Path) -> Iterator[Aep]:
-    with emulator(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Hub:
-    """A repository that began with `reconciler init --ci github`."""
-    opened = Hub.open(tmp_path)
-    reconciler(opened.desk, "init", "--ci", "github")
-    (opened.desk / "manifests" / "example.yaml").unlink()
-    opened.commit({}, "init")
-    git(opened.desk, "push", "--quiet", "origin", "HEAD:main")
-    return opened
-
-
-@pytest.fixture
-def runner(hub: Hub, aep: Aep, tmp_path: Path) -> Runner:
-    settings = {"AEP_API_URL": aep.url, "AEP_IMS_URL": aep.url, "RECONCILER_SETTLE_TIMEOUT": "1"}
-    return Runner(hub, tmp_path, settings, SECRETS)
-
-
-def reconciler(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A person's `reconciler`, without any credential."""
-    tools = make_tools(folder.parent / "tools")
-    return subprocess.run(
-        [str(tools / "reconciler"), *arguments], cwd=folder, capture_output=True, text=True, check=True
-    )
-
-
-def loyalty(*names: str) -> dict[str, str | None]:
-    return {"manifests/loyalty.yaml": LOYALTY + "".join(f"  {name}:\n" for name in names)}
-
-
-def orders(*names: str) -> dict[str, str | None]:
-    return {"manifests/orders.yaml": ORDERS + "".join(f"  {name}:\n" for name in names)}
-
-
-def recorded(hub: Hub, environment: str) -> dict[str, str]:
-    """Address → batch id, as `main` has it."""
-    lines = hub.on_main(f"state/{environment}.jsonl").splitlines()
-    return {each["address"]: each["id"] for each in map(json.loads, lines) if "address" in each}
-
-
-def statuses(jobs: dict[str, Any]) -> dict[str, str]:
-    return {environment: job.status for environment, job in jobs.items()}
-
-
-def logs(jobs: dict[str, Any]) -> str:
-    return "\n".join(f"== {name}: {job.status} {job.steps}\n{job.output}\n{job.summary}" for name, job in jobs.items())
 
 
 def test_from_pull_request_to_recorded_batches(hub: Hub, aep: Aep, runner: Runner) -> None:
@@ -116,14 +52,105 @@ def test_from_pull_request_to_recorded_batches(hub: Hub, aep: Aep, runner: Runne
     assert "s3cret-of-ci" not in logs(planned) + logs(applied)
 
 
-def test_a_second_plan_updates_its_comment_in_place(hub: Hub, runner: Runner) -> None:
+def test_a_pull_request_from_a_fork_is_planned_without_secrets(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"), fork=True)
+
+    planned = runner.plan(pull)
+    assert statuses(planned) == {"validate": "success", **BOTH}, logs(planned)
+    assert "1 to add" in planned["dev"].summary
+    assert hub.comments(pull) == []
+
+    applied = runner.apply(hub.merge(pull))
+
+    assert (applied["dev"].status, applied["dev"].code) == ("failure", 4), logs(applied)
+    assert aep.batches("dev") == {}
+
+
+def test_a_mistake_is_annotated_and_an_older_comment_does_not_stand(hub: Hub, runner: Runner) -> None:
     pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
-    before = hub.comments(pull)
+    hub.amend_pull(pull, {"manifests/loyalty.yaml": LOYALTY + "  first: {formt: json}\n"})
 
-    hub.push_main(orders())
-    hub.refresh(pull)
-    (hub.desk / "manifests" / "loyalty.yaml").unlink()
+    planned = runner.plan(pull)
+
+    assert set(statuses(planned).values()) == {"failure"}
+    assert "::error file=manifests/loyalty.yaml,line=4," in planned["validate"].output
+    assert len(hub.comments(pull)) == 2
+    assert all("No plan for" in body for body in hub.comments(pull))
+
+
+def test_a_revert_lets_go_of_what_the_merge_brought(hub: Hub, aep: Aep, runner: Runner) -> None:
+    first = hub.open_pull(loyalty("first"))
+    runner.plan(first)
+    runner.apply(hub.merge(first))
+    pull = hub.open_pull(orders("second"))
+    runner.plan(pull)
+    runner.apply(hub.merge(pull))
+
+    revert = hub.open_revert(pull)
+    planned = runner.plan(revert)
+    assert "1 to forget" in planned["dev"].summary, logs(planned)
+    applied = runner.apply(hub.merge(revert))
+
+    assert statuses(applied) == BOTH, logs(applied)
+    assert list(recorded(hub, "dev")) == ["loyalty/first"]
+    assert sorted(aep.batches("dev")) == ["loyalty/first", "orders/second"]  # forgotten is not deleted
+
+
+def test_a_rename_with_moved_keeps_the_batch(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    runner.apply(hub.merge(pull))
+    before = recorded(hub, "prod")["loyalty/first"]
+
+    moved = "moved: [{from: loyalty/first, to: loyalty/initial-load}]\n"
+    rename = hub.open_pull({"manifests/loyalty.yaml": LOYALTY + "  initial-load:\n" + moved})
+    planned = runner.plan(rename)
+    applied = runner.apply(hub.merge(rename))
+
+    assert statuses(applied) == BOTH, logs(planned) + logs(applied)
+    assert recorded(hub, "prod") == {"loyalty/initial-load": before}
+    assert sum(map(len, aep.batches("prod").values())) == 1
+
+
+def test_a_promotion_waits_for_prod_and_never_touches_it_before(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    commit = hub.merge(pull)
+
+    runner.apply(commit, before={"Find the approved plan": nth(2, die)})
+    assert list(recorded(hub, "dev")) == ["loyalty/first"]
+    assert aep.batches("prod") == {}
+
+    promoted = runner.apply(commit)
+
+    assert statuses(promoted) == BOTH, logs(promoted)
+    assert list(recorded(hub, "prod")) == ["loyalty/first"]
+    assert recorded(hub, "prod") != recorded(hub, "dev")
+    assert hub.log().count("Record the batches of dev [skip ci]") == 1
+
+
+def test_drift_fails_the_scheduled_run_and_says_what(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first", "second"))
+    runner.plan(pull)
+    runner.apply(hub.merge(pull))
+    assert statuses(runner.drift()) == BOTH
+
+    aep.abort("dev", recorded(hub, "dev")["loyalty/second"])
+    watched = runner.drift()
+
+    assert statuses(watched) == {"dev": "failure", "prod": "success"}, logs(watched)
+    assert watched["dev"].code == 2
+    assert "loyalty/second" in watched["dev"].summary
+    assert "aborted" in watched["dev"].summary
+
+
+def test_a_second_plan_updates_its_comments_in_place(hub: Hub, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    hub.amend_pull(pull, loyalty("first", "second"))
+
     runner.plan(pull)
 
-    assert len(hub.comments(pull)) == len(before) == 2
+    assert len(hub.comments(pull)) == 2
+    assert all("2 to add" in body for body in hub.comments(pull))

@@ -1,0 +1,98 @@
+"""Puts the adapter together: the only place that makes httpx clients. Connects nowhere by itself."""
+
+from __future__ import annotations
+
+import ssl
+from math import ceil
+from typing import TYPE_CHECKING
+
+import httpx
+
+from reconciler import __version__
+from reconciler.core.errors import SettingsInvalid
+from reconciler.platform.auth import GatewayAuth, Tokens
+from reconciler.platform.client import AepPlatform
+from reconciler.platform.exchange import Exchange
+from reconciler.platform.gate import Gate
+from reconciler.platform.rate import DEFAULT_RATE, Rate
+from reconciler.platform.retry import Patience
+from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
+
+if TYPE_CHECKING:
+    from reconciler.core.project import Environment
+    from reconciler.settings import Credentials
+
+WIDTH_OF_A_CLIENT = 16
+"""Requests that one httpx client carries before it gets slower (design §8)."""
+KEEP_ALIVE = 4.0
+"""Seconds an idle connection is kept: below the five at which common servers and proxies cut it, so that a create
+does not meet a connection that is being closed."""
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+"""Seconds; a read or write may pause this long."""
+
+
+def build_platform(
+    credentials: Credentials,
+    environment: Environment,
+    *,
+    endpoints: Endpoints | None = None,
+    parallelism: int = 8,
+    rate: int = DEFAULT_RATE,
+    patience: Patience | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    redactor: Redactor | None = None,
+) -> AepPlatform:
+    """Return the platform for one environment; nothing is sent yet.
+
+    At most `parallelism` requests are in flight and `rate` creations leave a minute. A `transport` takes the place of
+    the network: the embedded emulator, or a test. `redactor` learns every token. Raises `SettingsInvalid`.
+    """
+    places = endpoints or Endpoints()
+    api_url, ims_url = check_url(API_URL, places.api_url), check_url(IMS_URL, places.ims_url)
+    patience = patience or Patience()
+    redactor = redactor or Redactor.knowing(credentials)
+    clients = [_client(transport)] if transport else _clients(parallelism)
+    tokens = Tokens(credentials, ims_url, clients[0], patience, redactor)
+    exchange = Exchange(
+        clients,
+        tokens=tokens,
+        auth=GatewayAuth(tokens, credentials, environment),
+        gate=Gate(parallelism, patience.timing),
+        rate=Rate(rate, patience.timing),
+        patience=patience,
+        redactor=redactor,
+    )
+    return AepPlatform(exchange, api_url, parallelism)
+
+
+def _clients(parallelism: int) -> list[httpx.AsyncClient]:
+    """Enough clients for the width; they share one TLS context, which is costly to make."""
+    try:
+        context = httpx.create_ssl_context()
+        return [_client(None, context) for _ in range(ceil(parallelism / WIDTH_OF_A_CLIENT))]
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsInvalid(
+            "the certificates to trust cannot be read",
+            detail=str(error),
+            hint="check `SSL_CERT_FILE` and `SSL_CERT_DIR`",
+        ) from error
+    except (ValueError, httpx.InvalidURL) as error:  # and no detail: a proxy's URL may hold a password
+        raise SettingsInvalid(
+            "a proxy variable is not a URL", hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`"
+        ) from error
+
+
+def _client(transport: httpx.AsyncBaseTransport | None, context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:  # noqa: FBT001, FBT002
+    return httpx.AsyncClient(
+        transport=transport,
+        verify=context,
+        timeout=TIMEOUT,
+        limits=httpx.Limits(
+            max_connections=WIDTH_OF_A_CLIENT + 1,  # and one for the token
+            max_keepalive_connections=WIDTH_OF_A_CLIENT + 1,
+            keepalive_expiry=KEEP_ALIVE,
+        ),
+        # Plain http goes to this machine only (`settings.check_url`): through a proxy it would show the token.
+        mounts=None if transport else {"http://": None},
+        headers={"user-agent": f"reconciler/{__version__}"},
+    )

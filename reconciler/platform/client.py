@@ -1,0 +1,241 @@
+"""AEP as `ports.Platform` asks for it. Each operation is one deadline; what a request meant is decided in `outcome`.
+
+Filters of the service are never trusted: whatever comes back is compared with what was asked for. Absence is claimed
+only where AEP says it: a 404 of its own, or a listing that was read to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Self
+
+from reconciler.core.errors import NotFound, Rejected
+from reconciler.platform import wire
+from reconciler.platform.addresses import CATALOG, IMPORT, PAGE, chunks, is_plain, tag_filter, url
+from reconciler.platform.changes import ActionAttempt, TagsAttempt
+from reconciler.platform.exchange import Call
+from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
+from reconciler.platform.paging import read_pages
+from reconciler.platform.problems import Asked, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from reconciler.core.batch import Observed
+    from reconciler.platform.answer import Answer
+    from reconciler.platform.exchange import Exchange
+    from reconciler.platform.wire import Page
+    from reconciler.ports import Action, CreateRequest
+
+LARGEST_LIST = 32 * 1024 * 1024
+"""Bytes."""
+LARGEST_OBJECT = 1024 * 1024
+"""Bytes."""
+PROJECTION = {"properties": ",".join(wire.PROPERTIES)}
+JSON_HEADERS = {"content-type": "application/json"}
+
+
+class AepPlatform:
+    """AEP over HTTP: implements `ports.Platform`. Close it, or use it as a context manager."""
+
+    def __init__(self, exchange: Exchange, api_url: str, parallelism: int) -> None:
+        self._exchange = exchange
+        self._api_url = api_url
+        self._parallelism = parallelism
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._exchange.aclose()
+
+    # -- reading
+
+    async def dataset_exists(self, dataset: str) -> bool:
+        """Whether the dataset is there (in this sandbox)."""
+        asked = Asked(f"look up dataset `{_checked(dataset, 'dataset')}`", is_read=True)
+        call = Call(asked, "GET", self._catalog(f"/dataSets/{dataset}", {"properties": "name"}), LARGEST_OBJECT)
+        try:
+            return await self._exchange.read(call, lambda answer: dataset in wire.read_objects(answer.json()))
+        except NotFound:
+            return False
+
+    def list_batches(self, dataset: str, tags: Mapping[str, str]) -> AsyncIterator[Observed]:
+        """The dataset's batches that carry all the tags, in pages, each batch once."""
+        query = {"dataSet": _checked(dataset, "dataset")}
+        if spelled := tag_filter(tags):
+            query["tags"] = spelled
+
+        def is_wanted(batch: Observed) -> bool:
+            carried = batch.tags
+            return dataset in batch.datasets and all(tags[name] in carried.get(name, ()) for name in tags)
+
+        return self._listing(f"list the batches of dataset `{dataset}`", query, is_wanted)
+
+    def list_replays(self, dataset: str) -> AsyncIterator[Observed]:
+        """The dataset's batches that replay others, whoever made them."""
+        query = {"dataSet": _checked(dataset, "dataset"), "property": "replay"}
+
+        def is_wanted(batch: Observed) -> bool:
+            return dataset in batch.datasets and bool(batch.predecessors or batch.replay_reason)
+
+        return self._listing(f"list the replays in dataset `{dataset}`", query, is_wanted)
+
+    async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
+        """Those of the ids that exist, by id."""
+        wanted = sorted({_checked(batch, "batch") for batch in ids})
+        parts = chunks(wanted, self._catalog("/batches/", PROJECTION))
+        found = await _side_by_side(self._read_ids(part) for part in parts)
+        return {batch.id: batch for part in found for batch in part}
+
+    async def batches_by_external_id(self, external_ids: Collection[str]) -> list[Observed]:
+        """Every batch that carries exactly one of the external ids.
+
+        Raises `Rejected` for one that Catalog's filter cannot spell: not found would be a lie.
+        """
+        wanted = sorted(set(external_ids))
+        for name in wanted:
+            if not is_plain(name):
+                raise Rejected(
+                    f"external id `{name}` cannot be looked up: Catalog reads `,`, `*`, `~` and `!` as operators",
+                    hint="choose an `external_id` without them",
+                )
+        parts = chunks(wanted, self._catalog("/batches", {"externalId": "", **_page(10**9), **PROJECTION}))
+        found = await _side_by_side(self._read_external_ids(part) for part in parts)
+        batches = {batch.id: batch for part in found for batch in part}
+        return [batches[batch] for batch in sorted(batches)]
+
+    async def _read_ids(self, ids: Sequence[str]) -> list[Observed]:
+        """Read some batches by their path. For one, 404 means that it is not there.
+
+        For several, it may mean that one of them is not: then they are asked for by a filter, which leaves out what
+        is missing, so that the others are not taken for missing too.
+        """
+        asked = Asked(f"read {_count(ids, 'batch', 'batches')}", is_read=True)
+        call = Call(asked, "GET", self._catalog(f"/batches/{','.join(ids)}", PROJECTION), LARGEST_LIST)
+        try:
+            page = await self._exchange.read(call, _read_page)
+        except NotFound:
+            if len(ids) == 1:
+                return []
+            wanted = frozenset(ids)
+            return [
+                batch
+                async for batch in self._listing(asked.what, {"batch": ",".join(ids)}, lambda each: each.id in wanted)
+            ]
+        return [batch for batch in page.batches if batch.id in ids]
+
+    async def _read_external_ids(self, external_ids: Sequence[str]) -> list[Observed]:
+        what = f"look up {_count(external_ids, 'external id', 'external ids')}"
+        query, wanted = {"externalId": ",".join(external_ids)}, frozenset(external_ids)
+        return [batch async for batch in self._listing(what, query, lambda batch: batch.external_id in wanted)]
+
+    async def _listing(
+        self, what: str, query: Mapping[str, str], is_wanted: Callable[[Observed], bool]
+    ) -> AsyncIterator[Observed]:
+        asked = Asked(what, is_read=True)
+
+        async def read(start: int) -> Page:
+            call = Call(asked, "GET", self._catalog("/batches", {**query, **_page(start), **PROJECTION}), LARGEST_LIST)
+            try:
+                return await self._exchange.read(call, _read_page)
+            except NotFound:
+                if start == 0:
+                    raise
+                return wire.Page(0, ())  # "no batches found" (aep-api.md §8.1) behind the last page is its end
+
+        async for batch in read_pages(read, most_at_once=self._parallelism):
+            if is_wanted(batch):
+                yield batch
+
+    # -- writing
+
+    async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
+        """Create the batch and return its id; see `ports.Platform.create`."""
+        body = json.dumps(wire.create_body(request)).encode()
+        asked = Asked(f"create a batch in dataset `{request.dataset}`", is_read=False)
+        call = Call(asked, "POST", f"{self._api_url}{IMPORT}/batches", LARGEST_OBJECT, body, JSON_HEADERS)
+
+        async def attempt() -> str | Failure:
+            answer = await self._exchange.send_creation(call, about_to_send)
+            return answer if isinstance(answer, Failure) else self._exchange.parsed(call, answer, _read_created)
+
+        return await self._exchange.patience.insist(attempt, WITHOUT_EFFECT)
+
+    async def act(self, batch: str, action: Action) -> None:
+        """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""
+        path = f"/batches/{_checked(batch, 'batch')}"
+        asked = Asked(f"{action.value.lower()} batch `{batch}`", is_read=False)
+        act = Call(asked, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": action.value}))
+        look = Call(
+            Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path, PROJECTION), LARGEST_OBJECT
+        )
+        attempt = ActionAttempt(self._exchange, batch, action, act, look)
+        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
+
+    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
+        """Read, merge and write the batch's tags under `If-Match`; system tags and foreign tags survive.
+
+        Writes nothing when they are so already. Raises `Conflict` when another hand keeps changing the batch.
+        """
+        path = f"/batches/{_checked(batch, 'batch')}"
+        look = Call(
+            Asked(f"read the tags of batch `{batch}`", is_read=True),
+            "GET",
+            self._catalog(path, {"properties": "tags,version"}),
+            LARGEST_OBJECT,
+        )
+        write = Call(Asked(f"change the tags of batch `{batch}`", is_read=False), "PATCH", self._catalog(path))
+        attempt = TagsAttempt(self._exchange, batch, assign, remove, look, write)
+        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
+
+    def _catalog(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        return url(self._api_url, f"{CATALOG}{path}", query)
+
+
+def _page(start: int) -> dict[str, str]:
+    """The order keeps an offset meaning the same batch while new ones are added."""
+    return {"limit": str(PAGE), "start": str(start), "orderBy": "asc:created"}
+
+
+def _read_page(answer: Answer) -> Page:
+    return wire.read_page(answer.json())
+
+
+def _read_created(answer: Answer) -> str:
+    return wire.read_created(answer.json())
+
+
+def _count(names: Sequence[str], one: str, several: str) -> str:
+    return f"{one} `{names[0]}`" if len(names) == 1 else f"{len(names)} {several}"
+
+
+def _checked(name: str, kind: str) -> str:
+    """Return the id. Raises `Rejected` for a text that is none: it must not end in a URL."""
+    if not wire.is_id(name):
+        raise Rejected(
+            f"`{name}` is not the id of a {kind}",
+            hint="an id has letters, digits, `-` and `_` only, at most 128 of them",
+            status=HTTPStatus.NOT_FOUND,
+        )
+    return name
+
+
+async def _side_by_side(reads: Iterable[Coroutine[None, None, list[Observed]]]) -> list[list[Observed]]:
+    """Await all; the first failure cancels the others and is raised as it is."""
+    tasks = [asyncio.create_task(read) for read in reads]
+    try:
+        return [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,39 @@
+"""One team's world: AEP, a repository that began with `init --ci github`, and its runners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gitops.aep import Aep, emulator
+from tests.gitops.hub import Hub, git
+from tests.gitops.runner import Runner
+from tests.gitops.team import SECRETS, reconciler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def aep(tmp_path: Path) -> Iterator[Aep]:
+    with emulator(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Hub:
+    """A repository that began with `reconciler init --ci github`."""
+    opened = Hub.open(tmp_path)
+    reconciler(opened.desk, "init", "--ci", "github")
+    (opened.desk / "manifests" / "example.yaml").unlink()
+    opened.commit({}, "init")
+    git(opened.desk, "push", "--quiet", "origin", "HEAD:main")
+    return opened
+
+
+@pytest.fixture
+def runner(hub: Hub, aep: Aep, tmp_path: Path) -> Runner:
+    settings = {"AEP_API_URL": aep.url, "AEP_IMS_URL": aep.url, "RECONCILER_SETTLE_TIMEOUT": "1"}
+    return Runner(hub, tmp_path, settings, SECRETS)

@@ -1,0 +1,177 @@
+"""What can go wrong between a merge and its state: races, deaths, stale plans. Nothing twice, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gitops.team import (
+    BOTH,
+    apply_by_hand,
+    die,
+    digest_in,
+    logs,
+    loyalty,
+    once,
+    orders,
+    recorded,
+    statuses,
+)
+
+if TYPE_CHECKING:
+    from tests.gitops.aep import Aep
+    from tests.gitops.hub import Hub
+    from tests.gitops.runner import Runner
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("jq") is None, reason="`jq` stands in for the one inside `gh`"),
+]
+
+
+def test_prod_does_not_start_when_dev_fails(hub: Hub, aep: Aep, runner: Runner) -> None:
+    commit = hub.push_main(loyalty("first"))
+
+    applied = runner.apply(commit)
+
+    assert statuses(applied) == {"dev": "failure"}, logs(applied)
+    assert aep.batches("prod") == {}
+
+
+def test_a_push_without_a_plan_is_applied_once_a_person_names_its_digest(hub: Hub, aep: Aep, runner: Runner) -> None:
+    commit = hub.push_main(loyalty("first"))
+    refused = runner.apply(commit)["dev"]
+    assert (refused.status, refused.code) == ("failure", 4), refused.output
+    assert aep.batches("dev") == {}
+    assert "::error title=not approved::" in refused.output
+
+    digest = digest_in(refused.summary)
+    applied = runner.apply(commit, inputs={"environment": "dev", "digest": digest})
+
+    assert statuses(applied) == {"dev": "success"}, logs(applied)
+    assert list(recorded(hub, "dev")) == list(aep.batches("dev")) == ["loyalty/first"]
+
+
+def test_a_push_that_changes_no_batch_needs_no_approval(hub: Hub, runner: Runner) -> None:
+    applied = runner.apply(hub.push_main({"README.md": "About us.\n"}))
+
+    assert statuses(applied) == BOTH, logs(applied)
+
+
+def test_a_stale_plan_is_refused_and_the_next_one_is_applied(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    hub.push_main(orders("unseen"))
+
+    refused = runner.apply(hub.merge(pull))["dev"]
+
+    assert (refused.status, refused.code) == ("failure", 4), refused.output
+    assert "orders/unseen" in refused.output
+    assert aep.batches("dev") == {}
+
+    again = hub.open_pull({"README.md": "Plan all of it.\n"})
+    runner.plan(again)
+    assert statuses(runner.apply(hub.merge(again))) == BOTH
+    assert sorted(aep.batches("dev")) == ["loyalty/first", "orders/unseen"]
+
+
+def test_two_merges_race_and_both_states_survive(hub: Hub, aep: Aep, runner: Runner) -> None:
+    first, second = hub.open_pull(loyalty("first")), hub.open_pull(orders("second"))
+    runner.plan(first)
+    runner.plan(second)
+    commit = hub.merge(first)
+
+    def other_merge_applies() -> None:
+        # Two queues cannot hold each other up: a person applies the other merge from a clone of their own.
+        hub.merge(second)
+        apply_by_hand(hub, runner, "dev", "--target", "orders/*")
+
+    applied = runner.apply(commit, before={"Push the state": once(other_merge_applies)})
+
+    assert statuses(applied) == BOTH, logs(applied)
+    assert aep.batches("dev") == {address: [batch] for address, batch in recorded(hub, "dev").items()}
+    assert sorted(recorded(hub, "dev")) == ["loyalty/first", "orders/second"]
+    assert "<<<<<<<" not in hub.on_main("state/dev.jsonl")
+
+
+def test_merges_that_queue_are_each_held_to_their_own_plan(hub: Hub, aep: Aep, runner: Runner) -> None:
+    first, second = hub.open_pull(loyalty("first")), hub.open_pull(orders("second"))
+    runner.plan(first)
+    runner.plan(second)
+    commits = [hub.merge(first), hub.merge(second)]
+
+    too_early = runner.apply(commits[1])
+    assert too_early["dev"].code == 4, logs(too_early)
+    for commit in commits:
+        applied = runner.apply(commit)
+        assert statuses(applied) == BOTH, logs(applied)
+
+    assert aep.batches("prod") == {address: [batch] for address, batch in recorded(hub, "prod").items()}
+    assert sorted(recorded(hub, "prod")) == ["loyalty/first", "orders/second"]
+
+
+def test_two_clones_apply_the_same_at_once_and_nothing_is_made_twice(hub: Hub, aep: Aep, runner: Runner) -> None:
+    hub.push_main(loyalty(*(f"batch-{number}" for number in range(12))))
+
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda _: apply_by_hand(hub, runner, "dev"), range(2)))
+
+    twice = {address: ids for address, ids in aep.batches("dev").items() if len(ids) > 1}
+    assert twice == {}
+    assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == aep.batches("dev")
+
+
+def test_a_runner_dies_before_the_push_and_the_next_one_adopts(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first", "second"))
+    runner.plan(pull)
+    commit = hub.merge(pull)
+
+    died = runner.apply(commit, before={"Push the state": once(die)})
+    assert statuses(died) == {"dev": "died"}
+    made = aep.batches("dev")
+    assert len(made) == 2
+
+    applied = runner.apply(commit)
+
+    assert statuses(applied) == BOTH, logs(applied)
+    assert aep.batches("dev") == made == {address: [batch] for address, batch in recorded(hub, "dev").items()}
+    assert "2 adopted" in applied["dev"].output
+
+
+def test_a_runner_dies_and_the_next_merge_is_not_stuck(hub: Hub, aep: Aep, runner: Runner) -> None:
+    first = hub.open_pull(loyalty("first"))
+    runner.plan(first)
+    runner.apply(hub.merge(first), before={"Push the state": once(die)})
+
+    second = hub.open_pull(orders("second"))
+    runner.plan(second)
+    applied = runner.apply(hub.merge(second))
+
+    assert statuses(applied) == BOTH, logs(applied)
+    assert sorted(recorded(hub, "dev")) == ["loyalty/first", "orders/second"]
+    assert all(len(ids) == 1 for ids in aep.batches("dev").values())
+
+
+def test_a_contradiction_stops_the_push_and_says_so(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    commit = hub.merge(pull)
+
+    def someone_writes_another_id() -> None:
+        apply_by_hand(hub, runner, "dev")
+        line = hub.on_main("state/dev.jsonl").splitlines()[1]
+        fields = {**json.loads(line), "id": "01ZZZZZZZZZZZZZZZZZZZZZZZZ"}
+        del fields["sum"]
+        text = hub.on_main("state/dev.jsonl").replace(line, json.dumps(fields))
+        hub.push_main({"state/dev.jsonl": text + "\n"})
+
+    applied = runner.apply(commit, before={"Push the state": once(someone_writes_another_id)})
+
+    assert applied["dev"].status == "failure"
+    assert "01ZZZZZZZZZZZZZZZZZZZZZZZZ" in applied["dev"].output, logs(applied)
+    assert "::error title=state not pushed::" in applied["dev"].output
+    assert len(aep.batches("dev")["loyalty/first"]) == 1
