@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.errors import StateCorrupt, StoreFailed
 from reconciler.platform import Patience, build_platform
 from reconciler.platform.rate import DEFAULT_RATE
-from reconciler.settings import ReadyToken, Secret, read_credentials, read_endpoints
+from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,16 +26,26 @@ NOBODY = ReadyToken(Secret("embedded"), Secret("embedded"))
 """The credential of the embedded emulator, which lets anyone in."""
 
 
+UNLIMITED = 10_000_000
+"""Creations a minute: the embedded emulator shares no quota with anyone."""
+
+
 def connector(
-    parallelism: int = 8, *, rate: int = DEFAULT_RATE, note: Callable[[str], None] | None = None
+    parallelism: int = 8, *, rate: int = DEFAULT_RATE, note: Callable[[str], None] | None = None, log: bool = False
 ) -> Connect:
-    """What opens AEP for a run: `parallelism` requests wide, `rate` creations a minute. `note` hears of retries."""
+    """What opens AEP for a run: `parallelism` requests wide, `rate` creations a minute.
+
+    `note` hears of retries; `log` writes a line for each request to stderr.
+    """
 
     @asynccontextmanager
     async def connect(declared: Declared, state: Path) -> AsyncIterator[Platform]:
         with ExitStack() as stack:
             transport = _embedded(declared, state, stack) if declared.environment.emulator else None
-            platform = open_platform(declared.environment, transport, parallelism=parallelism, rate=rate, note=note)
+            pace = UNLIMITED if transport else rate
+            platform = open_platform(
+                declared.environment, transport, parallelism=parallelism, rate=pace, note=note, log=log
+            )
             async with platform as opened:
                 yield opened
 
@@ -70,16 +81,30 @@ async def open_platform(
     parallelism: int = 8,
     rate: int = DEFAULT_RATE,
     note: Callable[[str], None] | None = None,
+    log: bool = False,
 ) -> AsyncIterator[Platform]:
     """AEP for an environment; a `transport` takes the place of the network, and then no credential is read."""
-    patience = Patience(on_retry=note) if note else Patience()
+    credentials = NOBODY if transport else read_credentials(os.environ)
+    redactor = Redactor.knowing(credentials)
+    if log:
+        _log_requests(redactor)
     async with build_platform(
-        NOBODY if transport else read_credentials(os.environ),
+        credentials,
         environment,
         endpoints=None if transport else read_endpoints(os.environ),
         parallelism=parallelism,
         rate=rate,
-        patience=patience,
+        patience=Patience(on_retry=note) if note else Patience(),
         transport=transport,
+        redactor=redactor,
     ) as platform:
         yield platform
+
+
+def _log_requests(redactor: Redactor) -> None:
+    """httpx's own line for each request, on stderr, with every secret taken out."""
+    handler = logging.StreamHandler()
+    handler.addFilter(redactor)
+    logger = logging.getLogger("httpx")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)

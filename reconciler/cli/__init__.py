@@ -55,9 +55,9 @@ def cli(
 ) -> None:
     """Declare the batches of Adobe Experience Platform datasets in Git; plan and apply them, never twice."""
     context.obj = Invocation(
-        root=root.resolve(),
+        root=root,
         environment=environment or None,
-        manifests=root.resolve() / manifests,
+        manifests=root / manifests,
         state_file=state_file,
         console=open_console(color, verbose),
     )

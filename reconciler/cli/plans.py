@@ -12,11 +12,9 @@ from reconciler.cli.invocation import make_options, pass_invocation, run_options
 from reconciler.core.errors import ExitCode, SettingsInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.cli.invocation import Invocation
     from reconciler.core.plan import Plan
-    from reconciler.operations import Applied, Declared
+    from reconciler.operations import Applied, Connect, Declared
 
 FORMATS = click.Choice(["text", "json", "markdown"])
 
@@ -39,10 +37,9 @@ def plan(
     """Show what `apply` would do."""
     from reconciler import operations
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.connect import connector
 
     options = make_options(flags)
-    connect = connector(options.parallelism, note=_noter(invocation))
+    connect = open_for(invocation, options.parallelism)
     declared, made = run_interruptible(
         lambda _stop: operations.plan(invocation.workspace(flags["today"]), options, connect)
     )
@@ -79,7 +76,6 @@ def apply(
     from reconciler.cli.approval import Approval
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.cli.progress import reporter
-    from reconciler.connect import connector
 
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")
@@ -87,7 +83,7 @@ def apply(
     report = reporter(invocation, form)
     approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
     workspace = invocation.workspace(flags["today"] or approval.today)
-    connect = connector(options.parallelism, rate=rate, note=_noter(invocation))
+    connect = open_for(invocation, options.parallelism, rate)
     done = run_interruptible(
         lambda stop: operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
     )
@@ -125,16 +121,17 @@ def show(invocation: Invocation, planfile: Path, form: str) -> int:
     return ExitCode.OK
 
 
-def _noter(invocation: Invocation) -> Callable[[str], None]:
-    """Where retries and waits are told: nowhere, unless asked for."""
+def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800) -> Connect:
+    """What opens AEP; with `-v` retries are told, with `-vv` each request."""
+    from reconciler.connect import connector
+    from reconciler.views.escape import for_terminal
+
+    console = invocation.console
 
     def note(message: str) -> None:
-        from reconciler.views.escape import for_terminal
+        console.err([for_terminal(message)])
 
-        if invocation.console.verbose:
-            invocation.console.err([for_terminal(message)])
-
-    return note
+    return connector(parallelism, rate=rate, note=note if console.verbose else None, log=console.verbose > 1)
 
 
 def warn(invocation: Invocation, declared: Declared) -> None:

@@ -42,9 +42,9 @@ def import_(invocation: Invocation, address: str, batch_id: str) -> int:
     """Record the existing batch BATCH_ID at ADDRESS; this also settles which of two is right."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.connect import connector
+    from reconciler.cli.plans import open_for
 
-    connect = connector()
+    connect = open_for(invocation)
     record = run_interruptible(lambda _: recovery.import_batch(invocation.workspace(), address, batch_id, connect))
     invocation.console.out([f"recorded {record.address}: {record.id}"])
     return ExitCode.OK
@@ -121,9 +121,9 @@ def rebuild(invocation: Invocation) -> int:
     """Make the state file anew from Catalog, for the declared addresses."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.connect import connector
+    from reconciler.cli.plans import open_for
 
-    connect = connector()
+    connect = open_for(invocation)
     rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), connect))
     count = len(rebuilt.state.records)
     invocation.console.out([f"recorded {count} batch{'es' if count != 1 else ''} from Catalog"])
@@ -138,9 +138,9 @@ def check(invocation: Invocation) -> int:
     """Compare state, journal and Catalog; exit 1 when they disagree."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.connect import connector
+    from reconciler.cli.plans import open_for
 
-    connect = connector()
+    connect = open_for(invocation)
     report = run_interruptible(lambda _: recovery.check(invocation.workspace(), connect))
     from reconciler.views.state_text import check_text
 

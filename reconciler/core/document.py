@@ -61,13 +61,13 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def load(text: str, file: str) -> tuple[list[Document], list[Diagnostic]]:
+def load(text: str, file: str, *, max_nodes: int = MAX_NODES) -> tuple[list[Document], list[Diagnostic]]:
     """Every document of a file that could be read, and what is wrong with it as YAML. Raises nothing.
 
     A document with a finding is still returned where its shape is clear, so that its other mistakes show too.
     """
     text = text.removeprefix("\ufeff")
-    builder = _Builder(text, file)
+    builder = _Builder(text, file, max_nodes)
     try:
         parser = yaml.CSafeLoader(text)
         while (event := parser.get_event()) is not None:
@@ -108,9 +108,10 @@ class _Mapping:
 class _Builder:
     """Folds the events of one file into data, one at a time."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, max_nodes: int) -> None:
         self.text = text
         self.file = file
+        self.max_nodes = max_nodes
         self.documents: list[Document] = []
         self.diagnostics: list[Diagnostic] = []
         self.stack: list[_List | _Mapping] = []
@@ -190,9 +191,9 @@ class _Builder:
     def add(self, node: Data, event: events.Event) -> None:
         """Put a finished node where it belongs."""
         self.nodes += 1
-        if self.nodes > MAX_NODES:
+        if self.nodes > self.max_nodes:
             hint = "split the file, or declare many batches with `each`"
-            self.stop("too-large", f"the file holds more than {MAX_NODES:,} values", event, hint)
+            self.stop("too-large", f"the file holds more than {self.max_nodes:,} values", event, hint)
         frame = self.stack[-1] if self.stack else None
         match frame:
             case None:

@@ -20,6 +20,8 @@ from reconciler.core.wording import guess, quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from pydantic.fields import FieldInfo
+
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 ENVIRONMENT = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 ADDRESS = r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
@@ -74,6 +76,11 @@ def one_of(words: Collection[str], *, fold: Callable[[str], str] = str) -> Befor
         return word
 
     return BeforeValidator(choose)
+
+
+def for_editors(pattern: str) -> FieldInfo:
+    """Tell editors what a check in code comes down to."""
+    return Field(json_schema_extra={"pattern": pattern})  # type: ignore[no-any-return]  # pydantic types it as Any
 
 
 def in_any_case(words: Collection[str]) -> WithJsonSchema:
@@ -174,8 +181,8 @@ Name = Annotated[str, Field(pattern=NAME, max_length=256)]
 EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT)]
 Key = Annotated[str, Field(pattern=KEY)]
 DatasetId = Annotated[str, Field(pattern=DATASET_ID)]
-Address = Annotated[str, AfterValidator(_address), Field(json_schema_extra={"pattern": ADDRESS})]
-MomentText = Annotated[str, AfterValidator(_moment), Field(json_schema_extra={"pattern": MOMENT_PATTERN})]
+Address = Annotated[str, AfterValidator(_address), for_editors(ADDRESS)]
+MomentText = Annotated[str, AfterValidator(_moment), for_editors(MOMENT_PATTERN)]
 Character = Annotated[str, AfterValidator(_character)]
 Printable = Annotated[str, AfterValidator(_printable)]
 TagValue = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
@@ -186,9 +193,10 @@ Occasion = Annotated[Literal["abandoned", "aborted", "failed", "missing", "withd
 IgnoredField = Annotated[Literal["tags"], one_of(("tags",))]
 StepText = Annotated[str, Field(pattern=STEP_PATTERN)]
 DimensionName = Annotated[str, Field(pattern=DIMENSION)]
-TagName = Annotated[str, AfterValidator(_tag_name)]
-FilePattern = Annotated[str, AfterValidator(_file_pattern)]
-Predecessor = Annotated[str, AfterValidator(_predecessor)]
+TagName = Annotated[str, AfterValidator(_tag_name), for_editors(r"^(?!adobe|acp_|reconciler_)[^,:*\s]+$")]
+FilePattern = Annotated[str, AfterValidator(_file_pattern), for_editors(r"^(?![/\\])(?!(?:.*/)?\.\.(?:/|$))[^\\]+$")]
+Predecessor = Annotated[str, AfterValidator(_predecessor), for_editors(f"{BATCH_ID}|{ADDRESS}")]
+ExternalId = Annotated[str, Field(min_length=1), for_editors(r"^[A-Za-z0-9_.{}-]+$")]
 BatchId = Annotated[str, Field(pattern=BATCH_ID)]
 ProjectName = Annotated[str, Field(pattern=PROJECT)]
 Org = Annotated[str, Field(pattern=ORG)]

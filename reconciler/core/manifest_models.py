@@ -18,6 +18,7 @@ from reconciler.core.manifest_fields import (
     DatasetId,
     DimensionName,
     EnvironmentName,
+    ExternalId,
     FilePattern,
     Flag,
     Format,
@@ -96,7 +97,8 @@ class DateRange(Model):
 
 
 Dimension = Annotated[
-    Annotated[list[Key], Tag("<keys>"), Field(min_length=1)] | Annotated[DateRange, Tag("<range>")],
+    Annotated[list[Key], Tag("<keys>"), Field(min_length=1, json_schema_extra={"uniqueItems": True})]
+    | Annotated[DateRange, Tag("<range>")],
     Discriminator(_shape_of_dimension),
 ]
 
@@ -139,7 +141,7 @@ class BatchFields(SharedFields):
         default=None,
         description="Dimensions: one batch for each combination of their keys, in the order written.",
     )
-    external_id: Annotated[str, Field(min_length=1)] | None = Field(
+    external_id: ExternalId | None = Field(
         default=None, description="The id under which AEP knows the batch, in place of the derived one."
     )
     replaces: list[Predecessor] | None = Field(

@@ -136,7 +136,7 @@ def _check_head(plan: Plan, fields: Fields) -> None:
     found = {name: value for name, value in fields.items() if name not in LISTS}
     lines.text_in(found, "reconciler_version")
     del found["reconciler_version"]
-    if found != expected:
+    if json.dumps(found, sort_keys=True) != json.dumps(expected, sort_keys=True):
         wrong = sorted(n for n in expected.keys() | found.keys() if _spelled(found, n) != _spelled(expected, n))
         raise LineError(", ".join(f"`{name}`" for name in wrong) + " does not agree with the changes")
 

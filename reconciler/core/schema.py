@@ -1,7 +1,7 @@
 """JSON Schema of manifests and project file, for editors and checks: made from the models, so they cannot disagree.
 
 A schema is looser than the tool where an editor reads YAML in another way: what the tool takes as text (`2026`, `no`,
-`true` as a name) reaches the schema as a number or a truth value, and is let through.
+`null` as a name) reaches the schema as a number, a truth value or nothing, and is let through.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Generator(GenerateJsonSchema):
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
         """A text may be written without quotes, whatever it looks like."""
-        return {**super().str_schema(schema), "type": ["string", "number", "boolean"]}
+        return {**super().str_schema(schema), "type": ["string", "number", "boolean", "null"]}
 
     def field_title_should_be_set(self, schema: CoreSchemaOrField) -> bool:  # noqa: ARG002  (pydantic names it)
         """A field's name is its title."""

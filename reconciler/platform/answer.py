@@ -27,6 +27,10 @@ class Unreadable(ValueError):
     """The body is not what it should be: cut, too long, not JSON, or JSON of another shape. Says how."""
 
 
+class TooLong(Unreadable):
+    """The body goes on beyond what is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer, read as far as it was wanted."""
@@ -79,12 +83,12 @@ def _no_constant(name: str) -> None:
 
 
 async def read_bounded(response: httpx.Response, most: int) -> bytes:
-    """Read the body. Raises `Unreadable` beyond `most` bytes (after decompression), and httpx's own errors."""
+    """Read the body. Raises `TooLong` beyond `most` bytes (after decompression), and httpx's own errors."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_bytes():
         size += len(chunk)
         if size > most:
-            raise Unreadable(f"the body is longer than {most:,} bytes")
+            raise TooLong(f"the body is longer than {most:,} bytes")
         chunks.append(chunk)
     return b"".join(chunks)

@@ -21,7 +21,7 @@ from reconciler.core.errors import (
     Throttled,
     Unauthorized,
 )
-from reconciler.platform.answer import Answer, Unreadable
+from reconciler.platform.answer import Answer, TooLong, Unreadable
 from reconciler.platform.outcome import Outcome, is_untrusted, outcome_of_error, outcome_of_status
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 LONGEST_EXCERPT = 300
 LONGEST_SCAN = 20_000
 """Characters of a service's text that are looked at before it is cut down."""
-UNREADABLE_TRIES = 5
-"""A body that cannot be read is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
+WRONG_HOST_TRIES = 8
+"""A web page, or a body without an end, is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
 
 TOKEN_HINT = "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
 ACCESS_HINT = "check the environment's `org` and `sandbox`, and that a role grants the credential both sandbox and dataset"
@@ -130,6 +130,7 @@ def failure_of_silence(asked: Asked, seconds: float) -> Failure:
 def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: Callable[[str], str]) -> Failure:
     """Return what a success means whose body cannot be read: for a create, the id is lost and nothing is known."""
     shown = excerpt(plain_text(answer), redact)
+    is_lasting = answer.is_html or isinstance(problem, TooLong)
     error = _unsure(asked)(
         f"{asked.service} gave no readable answer to: {asked.what}",
         detail=f"{problem}: {shown}" if shown else str(problem),
@@ -137,7 +138,7 @@ def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: C
         status=answer.status,
         request_id=_redacted(answer.request_id, redact),
     )
-    return Failure(Outcome.UNKNOWN, error, most_tries=UNREADABLE_TRIES)
+    return Failure(Outcome.UNKNOWN, error, most_tries=WRONG_HOST_TRIES if is_lasting else None)
 
 
 def excerpt(text: str, redact: Callable[[str], str]) -> str:

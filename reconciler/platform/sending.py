@@ -67,7 +67,6 @@ async def _read(response: httpx.Response, most: int) -> tuple[Answer, Unreadable
         body = await read_bounded(response, most if matters else LARGEST_EXPLANATION)
     except Unreadable as error:
         problem = error if matters else None
-    except httpx.HTTPError:
-        if matters:
-            raise
+    except httpx.HTTPError as error:
+        problem = Unreadable(f"the body broke off ({type(error).__name__})") if matters else None
     return Answer(response.status_code, response.headers, body), problem

@@ -87,7 +87,8 @@ def check_text(report: Checked) -> Iterator[str]:
         said = f", made for {for_terminal(orphan.address)}" if orphan.address else ""
         yield f"! batch {for_terminal(orphan.id)} carries our marker{said}, and no record knows it"
     if report.unsettled:
-        yield f"! {report.unsettled} creates of an earlier run are undecided: run `apply`"
+        what = "create of an earlier run is" if report.unsettled == 1 else "creates of an earlier run are"
+        yield f"! {report.unsettled} {what} undecided: run `apply`"
     if report.is_sound:
         yield f"State, journal and Catalog agree: {plan.recorded} recorded, {plan.declared} declared."
 

@@ -10,14 +10,17 @@ import json
 import os
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.core.batch import Desired, Lifecycle
-from reconciler.core.diagnostics import Diagnostic
 from reconciler.core.expand import expand
 from reconciler.core.manifest import Source, parse
 from reconciler.views.diagnostics import render
+
+if TYPE_CHECKING:
+    from reconciler.core.diagnostics import Diagnostic
 
 CASES = Path(__file__).parent / "manifests"
 TODAY = date(2026, 3, 15)

@@ -1,0 +1,246 @@
+"""Actions and tags: a lost answer is looked into before anything is repeated, and nobody's tags are undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from reconciler.core.errors import Conflict, NotFound, PlatformError, Rejected, Unauthorized
+from reconciler.ports import Action
+from tests.platform.servers import API, Script, a_batch, body_of, talking_to
+from tests.platform.virtual import run
+
+if TYPE_CHECKING:
+    from reconciler.core.batch import Json
+
+OK = httpx.Response(200)
+
+
+async def act(script: Script, action: Action = Action.ABORT) -> None:
+    async with talking_to(script) as platform:
+        await platform.act("B1", action)
+
+
+def shows(status: str) -> httpx.Response:
+    return httpx.Response(200, json={"B1": a_batch(status)})
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK,
+        httpx.Response(200, text="1"),
+        httpx.Response(200, json={"id": "B1", "status": "aborted"}),
+        httpx.Response(204),
+        httpx.Response(202, text="<html>"),
+    ],
+)
+def test_any_success_will_do_whatever_its_body(action: Action, answer: httpx.Response) -> None:
+    script = Script(lambda _: answer)
+    run(act(script, action))
+    (request,) = script.requests
+    assert (request.method, str(request.url)) == ("POST", f"{API}/import/batches/B1?action={action.value}")
+    assert request.content == b""
+
+
+def test_a_success_whose_body_breaks_off_is_one() -> None:
+    def serve(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"no gzip"))
+
+    script = Script(serve)
+    run(act(script))
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("lost", [httpx.ReadError("reset"), httpx.Response(502), httpx.ReadTimeout("slow")])
+@pytest.mark.parametrize(
+    ("action", "status"),
+    [
+        (Action.ABORT, "aborted"),
+        (Action.ABORT, "Inactive"),
+        (Action.ABORT, "deleted"),
+        (Action.ABORT, "abandoned"),
+        (Action.ABORT, "failed"),
+        (Action.REVERT, "inactive"),
+        (Action.REVERT, "deleted"),
+        (Action.COMPLETE, "loaded"),
+        (Action.COMPLETE, "success"),
+        (Action.COMPLETE, "staging"),
+    ],
+)
+def test_after_a_lost_answer_it_looks_and_finds_it_done(
+    lost: httpx.Response | Exception, action: Action, status: str
+) -> None:
+    script = Script(lost, shows(status))
+    run(act(script, action))
+    assert script.methods == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
+def test_after_a_lost_answer_a_batch_that_is_gone_is_fine(answer: httpx.Response) -> None:
+    script = Script(httpx.ReadError("reset"), answer)
+    run(act(script, Action.REVERT))
+    assert script.methods == ["POST", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("action", "status"), [(Action.ABORT, "loading"), (Action.REVERT, "success"), (Action.COMPLETE, "loading")]
+)
+def test_after_a_lost_answer_it_looks_and_does_it_again(action: Action, status: str) -> None:
+    script = Script(httpx.ReadError("reset"), httpx.Response(503), shows(status), OK)
+    run(act(script, action))
+    assert script.methods == ["POST", "GET", "GET", "POST"]
+
+
+@pytest.mark.parametrize("step", [httpx.Response(429), httpx.ConnectError("refused")])
+def test_what_had_no_effect_is_repeated_without_a_look(step: httpx.Response | Exception) -> None:
+    script = Script(step, step, OK)
+    run(act(script))
+    assert script.methods == ["POST", "POST", "POST"]
+
+
+@pytest.mark.parametrize("status", [400, 409])
+def test_a_refusal_of_what_is_done_already_is_fine(status: int) -> None:
+    script = Script(httpx.Response(status), shows("aborted"))
+    run(act(script))
+    assert script.methods == ["POST", "GET"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "look", "error"),
+    [
+        (httpx.Response(400, json={"detail": "wrong state"}), shows("staging"), Rejected),
+        (httpx.Response(409), shows("success"), Conflict),
+        (httpx.Response(400), httpx.Response(500), Rejected),
+        (httpx.Response(404), OK, NotFound),
+        (httpx.Response(403), OK, Unauthorized),
+        (httpx.Response(307, headers={"location": "https://evil.example"}), OK, Rejected),
+    ],
+)
+def test_any_other_refusal_is_told(refusal: httpx.Response, look: httpx.Response, error: type[Exception]) -> None:
+    with pytest.raises(PlatformError) as caught:
+        run(act(Script(refusal, look)))
+    assert type(caught.value) is error
+    assert caught.value.status == refusal.status_code
+    assert caught.value.hint
+
+
+def test_what_is_no_id_is_not_acted_on() -> None:
+    async def main() -> None:
+        async with talking_to(Script(OK)) as platform:
+            await platform.act("../other", Action.ABORT)
+
+    with pytest.raises(Rejected):
+        run(main())
+
+
+# -- tags
+
+
+class Tagged:
+    """One batch that Catalog keeps, with a version; `foreign` hands change it between our read and our write."""
+
+    def __init__(self, tags: dict[str, Json], *, foreign: int = 0, etag: str | None = "{}") -> None:
+        self.tags = tags
+        self.patch = 0
+        self.foreign = foreign
+        self.etag = etag
+        self.requests: list[httpx.Request] = []
+        self.lost_answers = 0
+
+    @property
+    def version(self) -> str:
+        return f"1.0.{self.patch}"
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.method == "GET":
+            return self._get()
+        wanted = request.headers["if-match"].strip('"')
+        if self.foreign:
+            self.foreign -= 1
+            self.patch += 1
+            self.tags = {**self.tags, f"foreign-{self.foreign}": ["x"]}
+        if wanted != self.version:
+            return httpx.Response(412)
+        tags = body_of(request)["tags"]
+        assert isinstance(tags, dict)
+        self.tags, self.patch = tags, self.patch + 1
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise httpx.ReadError("reset")
+        return httpx.Response(200, json=["@/batches/B1"])
+
+    def _get(self) -> httpx.Response:
+        headers = {} if self.etag is None else {"etag": self.etag.format(self.version)}
+        return httpx.Response(200, headers=headers, json={"B1": {"tags": self.tags, "version": self.version}})
+
+
+async def change(server: Tagged | Script, assign: dict[str, list[str]], remove: set[str] | None = None) -> None:
+    async with talking_to(server) as platform:
+        await platform.change_tags("B1", assign, remove or set())
+
+
+@pytest.mark.parametrize("etag", ["{}", '"{}"', 'W/"{}"', None])
+def test_tags_are_merged_under_the_version_that_was_read(etag: str | None) -> None:
+    server = Tagged({"acp_producer": ["x"], "flag": True, "empty": [], "team": ["old"], "gone": ["y"]}, etag=etag)
+    run(change(server, {"team": ["crm"]}, {"gone"}))
+    assert server.tags == {"acp_producer": ["x"], "flag": True, "empty": [], "team": ["crm"]}
+    read, write = server.requests
+    assert (read.method, str(read.url)) == ("GET", f"{API}/catalog/batches/B1?properties=tags,version")
+    assert (write.method, str(write.url)) == ("PATCH", f"{API}/catalog/batches/B1")
+    assert write.headers["content-type"] == "application/json"
+    assert write.headers["if-match"].strip('"') == "1.0.0"
+    assert body_of(write).keys() == {"tags"}
+
+
+def test_what_is_so_already_is_not_written() -> None:
+    server = Tagged({"team": ["crm"]})
+    run(change(server, {"team": ["crm"]}, {"never"}))
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+def test_a_faster_hand_is_merged_too() -> None:
+    server = Tagged({"team": ["old"]}, foreign=3)
+    run(change(server, {"team": ["crm"]}))
+    assert server.tags == {"team": ["crm"], "foreign-0": ["x"], "foreign-1": ["x"], "foreign-2": ["x"]}
+
+
+def test_a_hand_that_is_always_faster_is_a_conflict() -> None:
+    server = Tagged({"team": ["old"]}, foreign=100)
+    with pytest.raises(Conflict) as caught:
+        run(change(server, {"team": ["crm"]}))
+    assert len(server.requests) == 10
+    assert "another hand" in (caught.value.hint or "")
+
+
+def test_a_lost_answer_is_looked_into() -> None:
+    server = Tagged({"team": ["old"]})
+    server.lost_answers = 1
+    run(change(server, {"team": ["crm"]}))
+    assert [request.method for request in server.requests] == ["GET", "PATCH", "GET"]
+    assert server.patch == 1
+
+
+def test_without_a_version_nothing_is_overwritten() -> None:
+    script = Script(httpx.Response(200, json={"B1": {"tags": {}}}))
+    with pytest.raises(Rejected, match="no version"):
+        run(change(script, {"team": ["crm"]}))
+    assert script.methods == ["GET"]
+
+
+def test_without_permission_the_hint_says_what_to_do() -> None:
+    script = Script(shows("loading"), httpx.Response(403, json={"title": "Forbidden"}))
+    with pytest.raises(Unauthorized) as caught:
+        run(change(script, {"team": ["crm"]}))
+    assert "ignore: [tags]" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
+def test_tags_of_a_batch_that_is_gone(answer: httpx.Response) -> None:
+    with pytest.raises(NotFound) as caught:
+        run(change(Script(answer), {"team": ["crm"]}))
+    assert caught.value.hint
