@@ -102,7 +102,7 @@ async def open_platform(
 
 
 def _log_requests(redactor: Redactor) -> None:
-    """httpx's own line for each request, on stderr, with every secret taken out."""
+    """Write httpx's own line for each request, on stderr, with every secret taken out."""
     handler = logging.StreamHandler()
     handler.addFilter(redactor)
     logger = logging.getLogger("httpx")

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from reconciler.core.contents import not_carried_out
 from reconciler.core.diagnostics import Diagnostic, Severity, has_errors, in_order
 from reconciler.core.errors import ManifestInvalid, ReconcilerError
 from reconciler.core.expand import expand, locate_place
@@ -101,7 +102,7 @@ def declare(workspace: Workspace) -> Declared:
         raise ManifestInvalid(in_order(found))
     environment = choose_environment(manifests.project, workspace.environment)
     desired, more = expand(manifests, sources, environment.name, workspace.today)
-    found = in_order((*found, *more))
+    found = in_order((*found, *more, *not_carried_out(manifests, sources)))
     if has_errors(found):
         raise ManifestInvalid(found)
     return Declared(manifests, environment, {each.address: each for each in desired}, sources, found)

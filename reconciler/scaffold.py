@@ -88,7 +88,7 @@ def _contents(root: Path, ci: str | None) -> Mapping[str, str]:
     wanted = {**_PROJECT, **(_PIPELINES[ci] if ci is not None else {})}
     if any((root / "manifests").glob("**/*.y*ml")) and not (root / EXAMPLE).exists():
         del wanted[EXAMPLE]
-    values = {"@PROJECT@": project_name(root.name), "@VERSION@": __version__}
+    values = {"@PROJECT@": project_name(root.resolve().name), "@VERSION@": __version__}
     contents = {name: _render(template, values) for name, template in wanted.items()}
     return {
         **contents,

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from reconciler.core.diagnostics import Diagnostic, Span
+from reconciler.core.positions import split_lines
 from reconciler.core.source import PROJECT_FILE, Source
 from reconciler.core.wording import visible
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -32,10 +31,10 @@ def read_sources(root: Path, folder: Path) -> tuple[tuple[Source, ...], tuple[Di
 
     `root` is the directory of the project: links that lead out of it are refused.
     """
-    reader = _Folder(root.resolve(), folder)
+    reader = _Folder(_real(root), folder)
     if not folder.is_dir():
         reader.report("no-manifests", f"there is no folder `{reader.shown(folder)}`", "`reconciler init` makes one")
-    elif not folder.resolve().is_relative_to(reader.root):
+    elif not _real(folder).is_relative_to(reader.root):
         reader.report_outside(folder)
     else:
         reader.walk(folder)
@@ -59,35 +58,35 @@ class _Folder:
         pending = [folder]
         while pending:
             current = pending.pop()
-            self.visited.add(current.resolve())
+            self.visited.add(_real(current))
             try:
-                entries = sorted(current.iterdir())
+                for entry in sorted(current.iterdir()):
+                    if self.is_folder_to_walk(entry):
+                        pending.append(entry)
+                    elif self.is_manifest(entry):
+                        self.read(entry)
             except OSError as error:
                 self.report_unreadable(current, error)
-                continue
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if self.is_folder_to_walk(entry):
-                    pending.append(entry)
-                elif not entry.is_dir() and entry.suffix.lower() in SUFFIXES:
-                    self.read(entry)
 
     def is_folder_to_walk(self, entry: Path) -> bool:
         """Whether an entry is a folder whose files are not read in another way."""
-        if not entry.is_dir():
+        if entry.name.startswith(".") or not entry.is_dir():
             return False
         if not entry.is_symlink():
             return True
-        target = entry.resolve()
+        target = _real(entry)
         if not target.is_relative_to(self.root):
             self.report_outside(entry)
             return False
-        return target not in self.visited and not target.is_relative_to(self.folder.resolve())
+        return target not in self.visited and not target.is_relative_to(_real(self.folder))
+
+    def is_manifest(self, entry: Path) -> bool:
+        """Whether an entry, if it is no folder to walk, is to be read."""
+        return not entry.name.startswith(".") and entry.suffix.lower() in SUFFIXES and not entry.is_dir()
 
     def read(self, path: Path) -> None:
         """Read one file."""
-        if path.is_symlink() and not path.resolve().is_relative_to(self.root):
+        if path.is_symlink() and not _real(path).is_relative_to(self.root):
             self.report_outside(path)
         elif path.name == PROJECT_FILE and path.parent != self.folder:
             hint = f"rename it; the project file is `{self.shown(self.folder / PROJECT_FILE)}`"
@@ -116,16 +115,12 @@ class _Folder:
 
     def decode(self, shown: str, content: bytes) -> None:
         """Keep the text of a file, if it is one."""
+        content = content.removeprefix(BOM_UTF8)
         try:
-            self.sources.append(Source(shown, content.decode("utf-8-sig")))
+            self.sources.append(Source(shown, content.decode()))
         except UnicodeDecodeError as error:
-            before = content[: error.start].decode("utf-8", "replace").removeprefix("\ufeff").splitlines(keepends=True)
-            line = before[-1] if before and not before[-1].endswith(("\r", "\n")) else ""
-            number = len(before) + (not line)
-            rest = content[error.start :].splitlines()[0].decode("utf-8", "replace")
-            span = Span(shown, number, len(line) + 1, len(line) + 2, line + rest)
-            hint = "save the file as UTF-8"
-            self.diagnostics.append(Diagnostic("not-utf-8", f"`{shown}` is not UTF-8", span, hint))
+            span = _span_of_byte(shown, content, error.start)
+            self.diagnostics.append(Diagnostic("not-utf-8", f"`{shown}` is not UTF-8", span, "save the file as UTF-8"))
 
     def report(self, code: str, message: str, hint: str) -> None:
         """Note what is wrong with a whole file."""
@@ -148,6 +143,19 @@ class _Folder:
         absolute = path if path.is_absolute() else self.root / path
         relative = absolute.relative_to(self.root) if absolute.is_relative_to(self.root) else absolute
         return visible(os.fsencode(relative.as_posix()).decode("utf-8", "replace"))
+
+
+def _real(path: Path) -> Path:
+    """The path without links; unlike `Path.resolve` it does not raise on a link to itself."""
+    return Path(os.path.realpath(path))
+
+
+def _span_of_byte(shown: str, content: bytes, index: int) -> Span:
+    """Where the first byte stands that is not UTF-8."""
+    before = split_lines(content[:index].decode())
+    rest = split_lines(content[index:].decode("utf-8", "replace"))[0]
+    column = len(before[-1]) + 1
+    return Span(shown, len(before), column, column + 1, before[-1] + rest)
 
 
 def _content(path: Path) -> bytes:

@@ -28,6 +28,7 @@ FORMATS = click.Choice(["text", "json", "markdown"])
 @pass_invocation
 def plan(
     invocation: Invocation,
+    /,
     out: Path | None,
     form: str,
     markdown: Path | None,
@@ -54,15 +55,14 @@ def plan(
 @click.argument("planfile", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--approved", metavar="DIGEST", help="Apply only the plan with this digest.")
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
-@click.option(
-    "--rate", type=click.IntRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute."
-)
+@click.option("--rate", type=click.IntRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
 @run_options
 @pass_invocation
 def apply(
     invocation: Invocation,
+    /,
     planfile: Path | None,
     approved: str | None,
     auto_approve: bool,  # noqa: FBT001

@@ -13,7 +13,9 @@ from reconciler.core.errors import ExitCode, SettingsInvalid
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 picks a free one.")
 @click.option("--data", type=click.Path(dir_okay=False, path_type=Path), help="Keep everything in this file.")
 @click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Fault rules, as JSON.")
-@click.option("--dataset", "datasets", multiple=True, metavar="ID", help="A dataset that exists. Repeatable; none: any.")
+@click.option(
+    "--dataset", "datasets", multiple=True, metavar="ID", help="A dataset that exists. Repeatable; none: any."
+)
 def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[str, ...]) -> int:
     """Serve the AEP API on loopback until interrupted."""
     from reconciler.emulator import FaultsInvalid
@@ -26,7 +28,9 @@ def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[
             "the emulator on a socket needs uvicorn", hint="install it with `pip install 'reconciler[emulator]'`"
         ) from error
     except FaultsInvalid as error:
-        raise SettingsInvalid(f"`{faults}`: {error}", hint="the form is described in `reconciler/emulator/faultfile.py`") from error
+        raise SettingsInvalid(
+            f"`{faults}`: {error}", hint="the form is described in `reconciler/emulator/faultfile.py`"
+        ) from error
     except ValueError as error:
         raise SettingsInvalid(f"`{data}`: {error}", hint="choose another file with `--data`") from error
     except OSError as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.core.batch import DEFAULT_FORMAT, OnRemove, Record, Spec, StatusClass
 from reconciler.core.observation import DEAD
@@ -77,7 +76,7 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
     return frozenset(names)
 
 
-DEFAULTS: Mapping[str, Json] = {
+DEFAULTS: Final[dict[str, Json]] = {
     "format": DEFAULT_FORMAT,
     "multiline": False,
     "csv": {},
@@ -333,11 +332,11 @@ def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
 
 _RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or `reconciler state rm` it"
 
-_DRIFT: Mapping[StatusClass, tuple[str, str | None]] = {
+_DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.FAILED: ("failed", _RECREATE),
     StatusClass.WITHDRAWN: ("was withdrawn", _RECREATE),
     StatusClass.UNFINISHED: ("will never be completed", None),
-    StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: there is no documented way out"),
+    StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: no way out is documented"),
 }
 """What a recorded batch's status tells a person; classes that are not here are as they should be."""
 

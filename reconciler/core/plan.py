@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import date
 
-    from reconciler.core.batch import Json, Record
+    from reconciler.core.batch import Record
     from reconciler.core.diagnostics import Place
     from reconciler.core.identity import Identity
 
@@ -101,7 +101,7 @@ class Change:
         return self.action in {Action.CREATE, Action.REPLACE}
 
     @property
-    def effect(self) -> dict[str, Json]:
+    def effect(self) -> dict[str, object]:
         """What the change does and nothing else: the same effect is the same approval."""
         after = self.after
         return {
@@ -117,7 +117,7 @@ class Change:
                 "external_id": after.external_id,
                 "generation": after.generation,
                 "on_remove": after.on_remove.value,
-                "spec": dict(after.spec),  # type: ignore[dict-item]  # a TypedDict is plain JSON
+                "spec": dict(after.spec),
                 "deposed": list(after.deposed),
                 "rivals": list(after.rivals),
             },

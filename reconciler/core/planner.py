@@ -251,18 +251,20 @@ class _Planner:
         if higher:
             return self._newest(desired, higher, Reason.NEWER_GENERATION, replaced=record)
         rivals = [pair for pair in ours if pair[1].external_id == record.external_id and pair[1].id != record.id]
-        if not rivals:
-            return None
-        if alive:
+        if rivals and alive:
             return _ambiguous(desired, (record.id, *(observed.id for _, observed in rivals)))
-        if self.sides.observation.final(record.id) != record.id:
-            return None
+        consolidated = self.sides.observation.final(record.id) != record.id
+        return None if consolidated else self._survivor(desired, rivals, record)
+
+    def _survivor(
+        self, desired: Desired, rivals: list[tuple[int, Observed]], record: Record
+    ) -> Standing | Conflict | None:
         standing = self._newest(desired, rivals, Reason.SURVIVOR)
-        if isinstance(standing, Standing):
-            # The same generation with another id: said on purpose, or the journal would take it for a contradiction.
-            chosen = replace(standing.record, rivals=tuple(sorted({*record.rivals, record.id})))
-            return replace(standing, record=chosen)
-        return standing
+        if not isinstance(standing, Standing):
+            return standing
+        # The same generation with another id: said on purpose, or the journal would take it for a contradiction.
+        chosen = replace(standing.record, rivals=tuple(sorted({*record.rivals, record.id})))
+        return replace(standing, record=chosen)
 
     def _newest(
         self,

@@ -76,10 +76,11 @@ def _clients(parallelism: int) -> list[httpx.AsyncClient]:
             detail=str(error),
             hint="check `SSL_CERT_FILE` and `SSL_CERT_DIR`",
         ) from error
-    except (ValueError, httpx.InvalidURL) as error:  # and no detail: a proxy's URL may hold a password
+    except (ValueError, ImportError, httpx.InvalidURL):  # no detail, no cause: a proxy's URL may hold a password
         raise SettingsInvalid(
-            "a proxy variable is not a URL", hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`"
-        ) from error
+            "a proxy variable holds no URL of an HTTP proxy",
+            hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`",
+        ) from None
 
 
 def _client(transport: httpx.AsyncBaseTransport | None, context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:  # noqa: FBT001, FBT002

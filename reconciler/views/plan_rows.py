@@ -74,9 +74,10 @@ def _from(change: Change) -> str | None:
 
 def _row(group: list[Change]) -> Row:
     first = group[0]
-    notes = [_attribute(each) for each in _attributes(group)]
-    if first.action is Action.CREATE and notes:
-        notes = [", ".join(notes)]
+    if first.action is Action.CREATE:
+        notes = [", ".join(map(_set, _attributes(group)))]
+    else:
+        notes = [*map(_changed, _attributes(group))]
     return Row(first.action, first.reason, tuple(_labels(group)), (*notes, *_further(group)), len(group))
 
 
@@ -148,15 +149,17 @@ def _facts(records: list[Record | None], address: str) -> Facts | None:
     return facts if same else replace(facts, spec=_generic(first.spec, address))
 
 
-def _attribute(each: Attribute) -> str:
-    name = for_terminal(each.name)
-    if each.before is None:
-        return f"{name}: {_value(each.after)}"
-    after = "(not set)" if each.after is None else _value(each.after)
-    return f"{name}: {_value(each.before)} → {after}"
+def _set(each: Attribute) -> str:
+    return f"{for_terminal(each.name)}: {_value(each.after)}"
+
+
+def _changed(each: Attribute) -> str:
+    return f"{for_terminal(each.name)}: {_value(each.before)} → {_value(each.after)}"
 
 
 def _value(value: Json) -> str:
+    if value is None:
+        return "(not set)"
     shown = for_terminal(json.dumps(value, ensure_ascii=False, sort_keys=True))
     if len(shown) <= LONGEST_VALUE:
         return shown

@@ -1,4 +1,4 @@
-"""The README is a program: each `console` block runs as printed, in order, in a fresh copy, and its output is compared."""
+"""The README is a program: its `console` blocks run as printed, in order, in a fresh copy; outputs are compared."""
 
 from __future__ import annotations
 

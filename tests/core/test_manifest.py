@@ -160,8 +160,11 @@ def test_a_broken_project_file_does_not_hide_other_mistakes() -> None:
 
 
 def test_the_message_of_an_error_never_holds_the_library_s_words() -> None:
-    text = "batches: {a: {format: [], csv: x, tags: [], error_diagnostics: {}, each: x, files: x, complete: [], lifecycle: 5, "
-    _, found = parse([PROJECT, loyalty(text + "partial_ingestion_percent: {}, replaces: x, external_id: {}}}\n")])
+    fields = (
+        "format: [], csv: x, tags: [], error_diagnostics: {}, each: x, files: x, complete: [], lifecycle: 5, "
+        "partial_ingestion_percent: {}, replaces: x, external_id: {}"
+    )
+    _, found = parse([PROJECT, loyalty(f"batches: {{a: {{{fields}}}}}\n")])
     assert {each.code for each in found} == {"wrong-type"}
     assert len(found) == 11
     assert not [each for each in found if "should" in each.message or "valid" in each.message]

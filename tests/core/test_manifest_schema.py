@@ -1,4 +1,4 @@
-"""The JSON Schema says what the tool says: the golden manifests, read as an editor reads them, are valid for both or not."""
+"""The JSON Schema says what the tool says: the golden manifests, read as an editor does, are valid for both or not."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Exhaustion, not examples: the run is killed at effect n for n = 0, 1, 2 … until a run ends unharmed; then once more
-during recovery. After a plain rerun there is one batch per address, every id is recorded, and nothing is left open.
+"""Exhaustion, not examples: a run is killed at effect n for n = 0, 1, 2 … until one ends unharmed; then twice.
+
+After a plain rerun there is one batch per address, every id is recorded, and nothing is left open.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from reconciler.core.identity import ADDRESS_TAG
 from reconciler.emulator import Emulator, World
 from reconciler.engine import Stop
 from reconciler.operations import Applied, Options, Workspace, apply
-from tests.crash.failpoints import Failpoints, FailingDisk, FailingTransport, Killed
+from tests.crash.failpoints import FailingDisk, FailingTransport, Failpoints, Killed
 from tests.examples import DATASET, TODAY
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def test_a_first_apply_survives_a_kill_at_every_effect(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_every_kind_of_change_survives_a_kill_at_every_effect(tmp_path: Path) -> None:
     make = checkouts(tmp_path)
-    addresses = {f"loyalty/{name}" for name in ("kept", "changed", "retagged", "renamed", "added/a", "added/b", "added/c")}
+    names = ("kept", "changed", "retagged", "renamed", "added/a", "added/b", "added/c")
+    addresses = {f"loyalty/{name}" for name in names}
     for kill_at in count():
         checkout = make(FIRST)
         checkout.run(Failpoints(None))
@@ -176,10 +178,12 @@ def test_every_kind_of_change_survives_a_kill_at_every_effect(tmp_path: Path) ->
 @pytest.mark.slow
 def test_recovery_survives_a_second_kill_at_every_effect(tmp_path: Path) -> None:
     make, tried = checkouts(tmp_path), 0
-    for first_kill in count():
+    is_unharmed = False
+    first_kill = 0
+    while not is_unharmed:
         for second_kill in count():
             checkout = make(SMALL)
-            first = checkout.dies(first_kill)
+            is_unharmed = not checkout.dies(first_kill).is_dead
             second = checkout.dies(second_kill)
             checkout.run(Failpoints(None))
             checkout.check({"loyalty/a", "loyalty/b"})
@@ -187,7 +191,6 @@ def test_recovery_survives_a_second_kill_at_every_effect(tmp_path: Path) -> None
             tried += 1
             if not second.is_dead:
                 break
-        if not first.is_dead:
-            break
+        first_kill += 1
     print(f"{tried} pairs of crash points tried")
     assert tried > 300

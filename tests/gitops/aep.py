@@ -1,21 +1,23 @@
-"""AEP as the story sees it: the emulator in a process of its own, and what another hand could see and do there."""
+"""AEP as the story sees it: the emulator on a socket, and what another hand could see and do there."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Queue
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.gitops.runner import ROOT
+from reconciler.emulator import Emulator, World
+from reconciler.emulator.server import serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from reconciler.emulator import Behaviour
 
 ORG = "0123456789ABCDEF01234567@AdobeOrg"
 
@@ -54,22 +56,20 @@ class Aep:
 
 
 @contextmanager
-def emulator(place: Path) -> Iterator[Aep]:
-    """Run `reconciler emulator` on a free port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler", "emulator", "--port", "0", "--data", str(place / "aep.sqlite")],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip().removeprefix("AEP_API_URL=")
-        assert url.startswith("http://127.0.0.1:"), url
-        yield Aep(url)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        if process.stdout is not None:
-            process.stdout.close()
+def emulator(place: Path, behaviour: Behaviour | None = None) -> Iterator[Aep]:
+    """Serve the emulator on a free port, in a thread of its own."""
+    ports: Queue[int] = Queue()
+    stop = Event()
+    with Emulator(place / "aep.sqlite", world=World(any_dataset=True), behaviour=behaviour) as lake:
+        thread = Thread(target=lambda: serve(lake, ready=ports.put, stop=stop))
+        thread.start()
+        try:
+            yield Aep(f"http://127.0.0.1:{ports.get(timeout=20)}")
+        finally:
+            stop.set()
+            thread.join(timeout=20)
+
+
+def settings_for(aep: Aep) -> dict[str, str]:
+    """What a machine's environment says, so that reconciler talks to this AEP and does not wait long for it."""
+    return {"AEP_API_URL": aep.url, "AEP_IMS_URL": aep.url, "RECONCILER_SETTLE_TIMEOUT": "1"}

@@ -32,6 +32,7 @@ id: {local: 5e8f81ce7a4ecb18a8d25b22, dev: 5e8f81ce7a4ecb18a8d25b22, prod: 61a0c
 batches:
 """
 SECRETS = {"AEP_CLIENT_ID": "ci", "AEP_CLIENT_SECRET": "s3cret-of-ci", "AEP_SCOPES": "openid,AdobeID"}
+DEV = {"dev": "success"}
 BOTH = {"dev": "success", "prod": "success"}
 
 

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.emulator import Behaviour, Duplicates
+from tests.gitops.aep import ORG, emulator, settings_for
+from tests.gitops.runner import Runner
 from tests.gitops.team import (
-    BOTH,
+    DEV,
+    SECRETS,
     apply_by_hand,
     die,
     digest_in,
@@ -23,23 +27,15 @@ from tests.gitops.team import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.gitops.aep import Aep
     from tests.gitops.hub import Hub
-    from tests.gitops.runner import Runner
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("jq") is None, reason="`jq` stands in for the one inside `gh`"),
 ]
-
-
-def test_prod_does_not_start_when_dev_fails(hub: Hub, aep: Aep, runner: Runner) -> None:
-    commit = hub.push_main(loyalty("first"))
-
-    applied = runner.apply(commit)
-
-    assert statuses(applied) == {"dev": "failure"}, logs(applied)
-    assert aep.batches("prod") == {}
 
 
 def test_a_push_without_a_plan_is_applied_once_a_person_names_its_digest(hub: Hub, aep: Aep, runner: Runner) -> None:
@@ -59,7 +55,7 @@ def test_a_push_without_a_plan_is_applied_once_a_person_names_its_digest(hub: Hu
 def test_a_push_that_changes_no_batch_needs_no_approval(hub: Hub, runner: Runner) -> None:
     applied = runner.apply(hub.push_main({"README.md": "About us.\n"}))
 
-    assert statuses(applied) == BOTH, logs(applied)
+    assert statuses(applied) == DEV, logs(applied)
 
 
 def test_a_stale_plan_is_refused_and_the_next_one_is_applied(hub: Hub, aep: Aep, runner: Runner) -> None:
@@ -75,7 +71,7 @@ def test_a_stale_plan_is_refused_and_the_next_one_is_applied(hub: Hub, aep: Aep,
 
     again = hub.open_pull({"README.md": "Plan all of it.\n"})
     runner.plan(again)
-    assert statuses(runner.apply(hub.merge(again))) == BOTH
+    assert statuses(runner.apply(hub.merge(again))) == DEV
     assert sorted(aep.batches("dev")) == ["loyalty/first", "orders/unseen"]
 
 
@@ -92,7 +88,7 @@ def test_two_merges_race_and_both_states_survive(hub: Hub, aep: Aep, runner: Run
 
     applied = runner.apply(commit, before={"Push the state": once(other_merge_applies)})
 
-    assert statuses(applied) == BOTH, logs(applied)
+    assert statuses(applied) == DEV, logs(applied)
     assert aep.batches("dev") == {address: [batch] for address, batch in recorded(hub, "dev").items()}
     assert sorted(recorded(hub, "dev")) == ["loyalty/first", "orders/second"]
     assert "<<<<<<<" not in hub.on_main("state/dev.jsonl")
@@ -108,21 +104,25 @@ def test_merges_that_queue_are_each_held_to_their_own_plan(hub: Hub, aep: Aep, r
     assert too_early["dev"].code == 4, logs(too_early)
     for commit in commits:
         applied = runner.apply(commit)
-        assert statuses(applied) == BOTH, logs(applied)
+        assert statuses(applied) == DEV, logs(applied)
 
-    assert aep.batches("prod") == {address: [batch] for address, batch in recorded(hub, "prod").items()}
-    assert sorted(recorded(hub, "prod")) == ["loyalty/first", "orders/second"]
+    assert aep.batches("dev") == {address: [batch] for address, batch in recorded(hub, "dev").items()}
+    assert sorted(recorded(hub, "dev")) == ["loyalty/first", "orders/second"]
 
 
-def test_two_clones_apply_the_same_at_once_and_nothing_is_made_twice(hub: Hub, aep: Aep, runner: Runner) -> None:
+@pytest.mark.parametrize("answer", [Duplicates.REJECT_409, Duplicates.REJECT_400])
+def test_two_clones_apply_the_same_at_once_and_nothing_is_made_twice(
+    hub: Hub, tmp_path: Path, answer: Duplicates
+) -> None:
     hub.push_main(loyalty(*(f"batch-{number}" for number in range(12))))
 
-    with ThreadPoolExecutor(2) as both:
+    with emulator(tmp_path, Behaviour(duplicate_external_id=answer)) as aep, ThreadPoolExecutor(2) as both:
+        runner = Runner(hub, tmp_path, settings_for(aep), SECRETS)
         list(both.map(lambda _: apply_by_hand(hub, runner, "dev"), range(2)))
+        made = aep.batches("dev")
 
-    twice = {address: ids for address, ids in aep.batches("dev").items() if len(ids) > 1}
-    assert twice == {}
-    assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == aep.batches("dev")
+    assert len(made) == 12
+    assert made == {address: [batch] for address, batch in recorded(hub, "dev").items()}
 
 
 def test_a_runner_dies_before_the_push_and_the_next_one_adopts(hub: Hub, aep: Aep, runner: Runner) -> None:
@@ -137,7 +137,7 @@ def test_a_runner_dies_before_the_push_and_the_next_one_adopts(hub: Hub, aep: Ae
 
     applied = runner.apply(commit)
 
-    assert statuses(applied) == BOTH, logs(applied)
+    assert statuses(applied) == DEV, logs(applied)
     assert aep.batches("dev") == made == {address: [batch] for address, batch in recorded(hub, "dev").items()}
     assert "2 adopted" in applied["dev"].output
 
@@ -151,7 +151,7 @@ def test_a_runner_dies_and_the_next_merge_is_not_stuck(hub: Hub, aep: Aep, runne
     runner.plan(second)
     applied = runner.apply(hub.merge(second))
 
-    assert statuses(applied) == BOTH, logs(applied)
+    assert statuses(applied) == DEV, logs(applied)
     assert sorted(recorded(hub, "dev")) == ["loyalty/first", "orders/second"]
     assert all(len(ids) == 1 for ids in aep.batches("dev").values())
 
@@ -162,16 +162,15 @@ def test_a_contradiction_stops_the_push_and_says_so(hub: Hub, aep: Aep, runner: 
     commit = hub.merge(pull)
 
     def someone_writes_another_id() -> None:
-        apply_by_hand(hub, runner, "dev")
-        line = hub.on_main("state/dev.jsonl").splitlines()[1]
-        fields = {**json.loads(line), "id": "01ZZZZZZZZZZZZZZZZZZZZZZZZ"}
-        del fields["sum"]
-        text = hub.on_main("state/dev.jsonl").replace(line, json.dumps(fields))
-        hub.push_main({"state/dev.jsonl": text + "\n"})
+        who = {"format": 1, "project": "desk", "environment": "dev", "org": ORG, "sandbox": "dev"}
+        what = {"address": "loyalty/first", "id": "01ZZZZZZZZZZZZZZZZZZZZZZZZ", "dataset": "5c8c3c555033b814b69f947f"}
+        how = {"external_id": "by-hand.1", "generation": 1, "on_remove": "forget", "spec": {}}
+        lines = (who, {**what, **how}, {"end": True})
+        hub.push_main({"state/dev.jsonl": "".join(f"{json.dumps(line)}\n" for line in lines)})
 
     applied = runner.apply(commit, before={"Push the state": once(someone_writes_another_id)})
 
-    assert applied["dev"].status == "failure"
+    assert applied["dev"].status == "failure", logs(applied)
     assert "01ZZZZZZZZZZZZZZZZZZZZZZZZ" in applied["dev"].output, logs(applied)
     assert "::error title=state not pushed::" in applied["dev"].output
     assert len(aep.batches("dev")["loyalty/first"]) == 1

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from reconciler import scaffold
+from tests.gitops.aep import settings_for
 from tests.gitops.hub import Hub, git
 from tests.gitops.runner import make_tools
 from tests.gitops.team import SECRETS, loyalty, recorded
@@ -73,7 +74,7 @@ def _check_out(hub: Hub, place: Path, commit: str) -> Path:
 
 
 def _settings(aep: Aep) -> dict[str, str]:
-    return {**SECRETS, "AEP_API_URL": aep.url, "AEP_IMS_URL": aep.url, "RECONCILER_SETTLE_TIMEOUT": "1"}
+    return {**SECRETS, **settings_for(aep)}
 
 
 def test_a_plan_that_a_person_starts_is_applied_and_recorded(hub: Hub, aep: Aep, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.gitops.team import (
     BOTH,
+    DEV,
     LOYALTY,
     die,
     logs,
@@ -30,17 +31,17 @@ pytestmark = [
 ]
 
 
-def test_from_pull_request_to_recorded_batches(hub: Hub, aep: Aep, runner: Runner) -> None:
+def test_from_pull_request_to_recorded_batches(hub: Hub, aep: Aep, promoter: Runner) -> None:
     pull = hub.open_pull(loyalty("first", "second"))
 
-    planned = runner.plan(pull)
+    planned = promoter.plan(pull)
     assert statuses(planned) == {"validate": "success", **BOTH}, logs(planned)
     assert aep.batches("dev") == {}
     assert len(hub.comments(pull)) == 2
     assert all("2 to add" in body for body in hub.comments(pull))
     assert "2 to add" in planned["prod"].summary
 
-    applied = runner.apply(hub.merge(pull))
+    applied = promoter.apply(hub.merge(pull))
 
     assert statuses(applied) == BOTH, logs(applied)
     for environment in BOTH:
@@ -56,7 +57,7 @@ def test_a_pull_request_from_a_fork_is_planned_without_secrets(hub: Hub, aep: Ae
     pull = hub.open_pull(loyalty("first"), fork=True)
 
     planned = runner.plan(pull)
-    assert statuses(planned) == {"validate": "success", **BOTH}, logs(planned)
+    assert statuses(planned) == {"validate": "success", **DEV}, logs(planned)
     assert "1 to add" in planned["dev"].summary
     assert hub.comments(pull) == []
 
@@ -75,7 +76,7 @@ def test_a_mistake_is_annotated_and_an_older_comment_does_not_stand(hub: Hub, ru
 
     assert set(statuses(planned).values()) == {"failure"}
     assert "::error file=manifests/loyalty.yaml,line=4," in planned["validate"].output
-    assert len(hub.comments(pull)) == 2
+    assert len(hub.comments(pull)) == 1
     assert all("No plan for" in body for body in hub.comments(pull))
 
 
@@ -92,7 +93,7 @@ def test_a_revert_lets_go_of_what_the_merge_brought(hub: Hub, aep: Aep, runner: 
     assert "1 to forget" in planned["dev"].summary, logs(planned)
     applied = runner.apply(hub.merge(revert))
 
-    assert statuses(applied) == BOTH, logs(applied)
+    assert statuses(applied) == DEV, logs(applied)
     assert list(recorded(hub, "dev")) == ["loyalty/first"]
     assert sorted(aep.batches("dev")) == ["loyalty/first", "orders/second"]  # forgotten is not deleted
 
@@ -101,28 +102,37 @@ def test_a_rename_with_moved_keeps_the_batch(hub: Hub, aep: Aep, runner: Runner)
     pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
     runner.apply(hub.merge(pull))
-    before = recorded(hub, "prod")["loyalty/first"]
+    before = recorded(hub, "dev")["loyalty/first"]
 
     moved = "moved: [{from: loyalty/first, to: loyalty/initial-load}]\n"
     rename = hub.open_pull({"manifests/loyalty.yaml": LOYALTY + "  initial-load:\n" + moved})
     planned = runner.plan(rename)
     applied = runner.apply(hub.merge(rename))
 
-    assert statuses(applied) == BOTH, logs(planned) + logs(applied)
-    assert recorded(hub, "prod") == {"loyalty/initial-load": before}
-    assert sum(map(len, aep.batches("prod").values())) == 1
+    assert statuses(applied) == DEV, logs(planned) + logs(applied)
+    assert recorded(hub, "dev") == {"loyalty/initial-load": before}
+    assert sum(map(len, aep.batches("dev").values())) == 1
 
 
-def test_a_promotion_waits_for_prod_and_never_touches_it_before(hub: Hub, aep: Aep, runner: Runner) -> None:
+def test_prod_does_not_start_when_dev_fails(hub: Hub, aep: Aep, promoter: Runner) -> None:
+    commit = hub.push_main(loyalty("first"))
+
+    applied = promoter.apply(commit)
+
+    assert statuses(applied) == {"dev": "failure"}, logs(applied)
+    assert aep.batches("prod") == {}
+
+
+def test_a_promotion_waits_for_prod_and_never_touches_it_before(hub: Hub, aep: Aep, promoter: Runner) -> None:
     pull = hub.open_pull(loyalty("first"))
-    runner.plan(pull)
+    promoter.plan(pull)
     commit = hub.merge(pull)
 
-    runner.apply(commit, before={"Find the approved plan": nth(2, die)})
+    promoter.apply(commit, before={"Find the approved plan": nth(2, die)})
     assert list(recorded(hub, "dev")) == ["loyalty/first"]
     assert aep.batches("prod") == {}
 
-    promoted = runner.apply(commit)
+    promoted = promoter.apply(commit)
 
     assert statuses(promoted) == BOTH, logs(promoted)
     assert list(recorded(hub, "prod")) == ["loyalty/first"]
@@ -134,15 +144,14 @@ def test_drift_fails_the_scheduled_run_and_says_what(hub: Hub, aep: Aep, runner:
     pull = hub.open_pull(loyalty("first", "second"))
     runner.plan(pull)
     runner.apply(hub.merge(pull))
-    assert statuses(runner.drift()) == BOTH
+    assert statuses(runner.drift()) == DEV
 
     aep.abort("dev", recorded(hub, "dev")["loyalty/second"])
     watched = runner.drift()
 
-    assert statuses(watched) == {"dev": "failure", "prod": "success"}, logs(watched)
+    assert statuses(watched) == {"dev": "failure"}, logs(watched)
     assert watched["dev"].code == 2
     assert "loyalty/second" in watched["dev"].summary
-    assert "aborted" in watched["dev"].summary
 
 
 def test_a_second_plan_updates_its_comments_in_place(hub: Hub, runner: Runner) -> None:
@@ -152,5 +161,5 @@ def test_a_second_plan_updates_its_comments_in_place(hub: Hub, runner: Runner) -
 
     runner.plan(pull)
 
-    assert len(hub.comments(pull)) == 2
+    assert len(hub.comments(pull)) == 1
     assert all("2 to add" in body for body in hub.comments(pull))

@@ -90,9 +90,9 @@ class FakePlatform:
                 raise OutcomeUnknown("cut", status=None)
             case "made" | "lost after":
                 batch = self._make(request)
-        if answer == "lost after":
-            raise OutcomeUnknown("cut", status=None)
-        return batch
+                if answer == "lost after":
+                    raise OutcomeUnknown("cut", status=None)
+                return batch
 
     def _make(self, request: CreateRequest) -> str:
         batch = f"B{len(self.created) + 1}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,15 +183,11 @@ def test_a_replacement_aborts_the_old_one_after_the_new_one_stands() -> None:
     trial = carry(plan, platform, {ADDRESS: known})
     kinds = [type(entry) for entry in trial.journal.entries]
     assert kinds == [Intent, Done, Done]
-    assert trial.journal.entries[1] == Done(
-        plan.changes[0].after.__class__(**{**_fields(plan.changes[0].after), "id": "B2"})
-    )
+    after = plan.changes[0].after
+    assert after is not None
+    assert trial.journal.entries[1] == Done(replace(after, id="B2"))
     assert trial.records[ADDRESS].deposed == ()
     assert platform.batches["B1"].status == "aborted"
-
-
-def _fields(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__slots__}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("status", "call"), [("loading", "ABORT B1"), ("success", "REVERT B1")])

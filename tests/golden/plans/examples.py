@@ -84,6 +84,22 @@ def ranges() -> Plan:
     return plan_of(wanted, known, seen)
 
 
+def more_ranges() -> Plan:
+    """Runs of batches that are moved, replaced, replayed, adopted and deleted, and a value too long to show."""
+    month = days(31)
+    wanted = [desired(f"loyalty/{name}/{day}", spec=CRM) for name in ("opened", "replayed") for day in month]
+    wanted += [desired(f"loyalty/{name}/{day}") for name in ("found", "to") for day in month]
+    wanted.append(desired("loyalty/long", spec=Spec(tags={"t": ["x" * 1000]})))
+    sides = [(recorded(f"loyalty/opened/{day}", f"A{day}"), "loading") for day in month]
+    sides += [(recorded(f"loyalty/replayed/{day}", f"R{day}"), "success") for day in month]
+    sides += [(recorded(f"loyalty/from/{day}", f"M{day}"), "loading") for day in month]
+    sides += [(recorded(f"loyalty/gone/{day}", f"D{day}", on_remove=OnRemove.DELETE), "success") for day in month]
+    seen = [observed(each.id, status, address=each.address) for each, status in sides]
+    seen += [observed(f"F{day}", address=f"loyalty/found/{day}") for day in month]
+    moves = tuple(Move(f"loyalty/from/{day}", f"loyalty/to/{day}", PLACE) for day in month)
+    return plan_of(wanted, [each for each, _ in sides], seen, moves=moves)
+
+
 def trouble() -> Plan:
     """Conflicts, drift with errors of the service, orphans, and creates of an earlier run that are undecided."""
     wanted = [desired(f"loyalty/{name}") for name in ("twice", "failed", "stalled")]
@@ -146,5 +162,5 @@ def hostile() -> Plan:
 
 EXAMPLES: dict[str, Callable[[], Plan]] = {
     example.__name__.replace("_", "-"): example
-    for example in (every_action, ranges, trouble, nothing, refresh_only, destroy, hostile)
+    for example in (every_action, ranges, more_ranges, trouble, nothing, refresh_only, destroy, hostile)
 }
