@@ -222,9 +222,8 @@ class _Engine:
         return after, adopted
 
     async def _change_tags(self, change: Change, after: Record) -> None:
-        if change.retags and change.before is not None:
-            had, wanted = change.before.spec.get("tags", {}), after.spec.get("tags", {})
-            await self.run.platform.change_tags(after.id, wanted, had.keys() - wanted.keys())
+        if change.retags:
+            await self.run.platform.change_tags(after.id, after.spec.get("tags", {}), change.untags)
 
     async def _withdraw(self, batch: str) -> None:
         """ABORT or REVERT, by what the batch is at this moment; one that is gone needs neither."""

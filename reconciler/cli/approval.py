@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.cli.progress import Reporter
     from reconciler.core.plan import Plan
     from reconciler.core.planfile import Approved
-    from reconciler.operations import Declared
+    from reconciler.operations import Declared, Options
 
 
 @dataclass(slots=True)
@@ -59,6 +59,11 @@ class Approval:
     def today(self) -> date | None:
         """The day that the approved plan was made for."""
         return self.approved.today if self.approved is not None else None
+
+    def scoped(self, options: Options) -> Options:
+        """The options, looking at what the approved plan looked at unless flags say otherwise."""
+        is_default = options.scope == type(options)().scope
+        return replace(options, scope=self.approved.scope) if self.approved is not None and is_default else options
 
     def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
         """What of the proposed plan may be done; None when a person says no."""

@@ -83,6 +83,7 @@ def apply(
     report = reporter(invocation, form)
     approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
     workspace = invocation.workspace(flags["today"] or approval.today)
+    options = approval.scoped(options)
     connect = open_for(invocation, options.parallelism, rate)
     done = run_interruptible(
         lambda stop: operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fnmatch import translate
+from functools import cached_property
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
 """Names of datasets and batches; they end in URLs, Markdown and terminals, so nothing else is let in."""
@@ -34,12 +36,15 @@ def join(dataset: str, batch: str, keys: tuple[str, ...] = ()) -> str:
     return "/".join((dataset, batch, *keys))
 
 
+@dataclass(frozen=True)
 class Globs:
     """Patterns over addresses, as `--target` and `output` take them: `*` crosses `/`; a prefix names all below it."""
 
-    def __init__(self, patterns: tuple[str, ...]) -> None:
-        self.patterns = patterns
-        self._compiled = tuple(re.compile(translate(pattern)) for pattern in patterns)
+    patterns: tuple[str, ...] = ()
+
+    @cached_property
+    def _compiled(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(translate(pattern)) for pattern in self.patterns)
 
     def match(self, address: str) -> bool:
         """Whether any pattern, as a glob or as a folder of addresses, covers the address; no patterns cover all."""

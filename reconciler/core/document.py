@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
@@ -38,6 +38,9 @@ MAX_REPEATED = 10_000
 
 MAX_DOCUMENTS = 10_000
 """Documents in one file; one dataset each."""
+
+MAX_FINDINGS = 1_000
+"""Findings in one file after which the rest of it is not read."""
 
 MERGE_KEY = "<<"
 
@@ -68,16 +71,8 @@ def load(text: str, file: str, *, max_nodes: int = MAX_NODES) -> tuple[list[Docu
     """
     text = text.removeprefix("\ufeff")
     builder = _Builder(text, file, max_nodes)
-    try:
-        parser = yaml.CSafeLoader(text)
-        while (event := parser.get_event()) is not None:
-            builder.take(event)
-    except (ReaderError, UnicodeEncodeError):
-        builder.refuse_character()
-    except yaml.MarkedYAMLError as error:
-        builder.refuse_syntax(error)
-    except _Stop:
-        pass
+    with suppress(_Stop):
+        builder.read()
     builder.name_firsts()
     return builder.documents, builder.diagnostics
 
@@ -122,6 +117,17 @@ class _Builder:
         self.repeated = 0
         self.started = 0
         self.firsts: dict[int, Lookup] = {}
+
+    def read(self) -> None:
+        """Fold all events. Raises `_Stop` where it is not worth going on."""
+        try:
+            parser = yaml.CSafeLoader(self.text)
+            while (event := parser.get_event()) is not None:
+                self.take(event)
+        except (ReaderError, UnicodeEncodeError):
+            self.refuse_character()
+        except yaml.MarkedYAMLError as error:
+            self.refuse_syntax(error)
 
     def take(self, event: events.Event) -> None:
         """Fold one event."""
@@ -290,8 +296,10 @@ class _Builder:
         self.report("not-yaml", message, self.span_at(start), hint)
 
     def report(self, code: str, message: str, span: Span | None, hint: str) -> None:
-        """Note a finding; reading goes on."""
+        """Note a finding; reading goes on, unless there are so many that nobody would read them."""
         self.diagnostics.append(Diagnostic(code, message, span, hint))
+        if len(self.diagnostics) == MAX_FINDINGS:
+            raise _Stop
 
     def stop(self, code: str, message: str, event: events.Event, hint: str) -> NoReturn:
         """Note a finding and read no further."""

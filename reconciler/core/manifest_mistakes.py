@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.core import manifest_fields as fields
@@ -9,7 +10,6 @@ from reconciler.core import manifest_models as models
 from reconciler.core.dates import STEP_PATTERN
 from reconciler.core.diagnostics import Place
 from reconciler.core.findings import Finding
-from reconciler.core.source import Plain
 from reconciler.core.wording import closest, guess, quoted, visible
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from reconciler.core.positions import Step
     from reconciler.core.source import Data
+
+MAX_FINDINGS = 1_000
+"""Findings in one document that are worded; the others are counted."""
 
 KEY_STEP = "[key]"
 """pydantic's last step for a mistake in a key rather than in its value."""
@@ -100,17 +103,20 @@ FAMILIES = frozenset({"batches", "each", "environments", "imports", "moved"})
 
 def findings_of(error: ValidationError, place: Place, root: type[BaseModel]) -> list[Finding]:
     """Turn the errors of one document into findings; a field that is only misspelt is not called missing as well."""
-    found = [_finding(each, place, root) for each in error.errors(include_url=False)]
-    misspelt = {
-        (each.place.route[:-1], closest(str(each.place.route[-1]), fields_at(root, each.place.route[:-1])))
-        for each in found
-        if each.code == "unknown-field"
-    }
-    return [
-        finding
-        for finding, detail in zip(found, error.errors(include_url=False, include_input=False), strict=True)
-        if detail["type"] != "missing" or (_route(detail["loc"])[:-1], str(detail["loc"][-1])) not in misspelt
-    ]
+    errors = error.errors(include_url=False)
+    found = [(each["type"], _finding(each, place, root)) for each in errors[:MAX_FINDINGS]]
+    misspelt = {_meant(finding.place, root) for kind, finding in found if kind == "extra_forbidden"}
+    findings = [finding for kind, finding in found if kind != "missing" or finding.place not in misspelt]
+    if len(errors) > MAX_FINDINGS:
+        message = f"this document has {len(errors) - MAX_FINDINGS:,} more mistakes"
+        findings.append(Finding("more-mistakes", message, place, "correct the others first"))
+    return findings
+
+
+def _meant(place: Place, root: type[BaseModel]) -> Place:
+    """Name the place of the field that an unknown one was probably meant to be."""
+    *above, last = place.route
+    return replace(place, route=(*above, closest(str(last), fields_at(root, above)) or last))
 
 
 def fields_at(root: type[BaseModel], route: Sequence[Step]) -> list[str]:
@@ -130,8 +136,6 @@ def describe(value: Data | int) -> str:
             return "a mapping"
         case list():
             return "a list"
-        case Plain() if value.is_null:
-            return "nothing"
         case _:
             return quoted(str(value))
 

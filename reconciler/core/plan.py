@@ -101,6 +101,13 @@ class Change:
         return self.action in {Action.CREATE, Action.REPLACE}
 
     @property
+    def untags(self) -> tuple[str, ...]:
+        """The names of own tags that are taken off the batch."""
+        if not self.retags or self.before is None or self.after is None:
+            return ()
+        return tuple(sorted(self.before.spec.get("tags", {}).keys() - self.after.spec.get("tags", {}).keys()))
+
+    @property
     def effect(self) -> dict[str, object]:
         """What the change does and nothing else: the same effect is the same approval."""
         after = self.after
@@ -122,6 +129,7 @@ class Change:
                 "rivals": list(after.rivals),
             },
             "predecessors": list(self.predecessors),
+            "untags": list(self.untags),
             "withdraw": list(self.withdraw),
             "retags": self.retags,
         }
@@ -192,6 +200,10 @@ class Plan:
     """How many batches the manifests declare."""
     unsettled: int = 0
     """Open intents of an earlier run that are still undecided."""
+    targets: tuple[str, ...] = ()
+    """The globs of `--target`: what was looked at; empty for everything."""
+    replaced: tuple[str, ...] = ()
+    """The addresses of `--replace`."""
     destroys_all: bool = False
     """Asked for with `--destroy`."""
     refresh_only: bool = False

@@ -48,6 +48,7 @@ def head_of(plan: Plan) -> Object:
         "project": who.project,
         "recorded": plan.recorded,
         "refresh_only": plan.refresh_only,
+        "replaced": list(plan.replaced),
         "sandbox": who.sandbox,
         "summary": {
             "add": count.add,
@@ -59,6 +60,7 @@ def head_of(plan: Plan) -> Object:
             "import": count.imported,
             "move": count.move,
         },
+        "targets": list(plan.targets),
         "today": plan.today.isoformat(),
         "unsettled": plan.unsettled,
     }

@@ -89,6 +89,7 @@ def plan_schema() -> Object:
     flags: Object = dict.fromkeys(("destroys_all", "refresh_only"), _FLAG)
     names: Object = dict.fromkeys(("environment", "org", "project", "reconciler_version", "sandbox"), _NAME)
     counts: Object = dict.fromkeys(("declared", "recorded", "unsettled"), _COUNT)
+    lists: Object = {name: {"type": "array", "items": _TEXT} for name in ("replaced", "targets")}
     summary: Object = dict.fromkeys(("add", "adopt", "change", "destroy", "drift", "forget", "import", "move"), _COUNT)
     return {
         "$schema": DIALECT,
@@ -98,6 +99,7 @@ def plan_schema() -> Object:
                 **flags,
                 **names,
                 **counts,
+                **lists,
                 "conflicts": {"type": "array", "items": {"$ref": "#/$defs/conflict"}},
                 "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
                 "format_version": {"const": FORMAT_VERSION},
@@ -160,6 +162,7 @@ def _effect() -> Object:
             "predecessors": _NAMES,
             "previous_address": _or_null(_ADDRESS),
             "retags": _FLAG,
+            "untags": _NAMES,
             "withdraw": _NAMES,
         }
     )

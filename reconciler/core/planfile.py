@@ -12,11 +12,13 @@ from datetime import date
 from typing import TYPE_CHECKING, TypeGuard
 
 from reconciler.core import lines, plan_document
+from reconciler.core.address import Globs
 from reconciler.core.diagnostics import Place
 from reconciler.core.errors import Refused
 from reconciler.core.identity import Identity
 from reconciler.core.lines import LineError
 from reconciler.core.plan import Action, Change, Conflict, Drift, Orphan, Plan, Reason
+from reconciler.core.planner import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,6 +57,12 @@ class Approved:
     def digest(self) -> str:
         """SHA-256 of its actions, in hex."""
         return self.plan.digest
+
+    @property
+    def scope(self) -> Scope:
+        """What the reviewed plan was asked to look at: an apply looks at the same."""
+        plan = self.plan
+        return Scope(Globs(plan.targets), frozenset(plan.replaced), plan.destroys_all, plan.refresh_only)
 
     @property
     def changes(self) -> Mapping[str, Change]:
@@ -124,6 +132,8 @@ def _plan(fields: Fields) -> Plan:
         recorded=lines.number_in(fields, "recorded", 0),
         declared=lines.number_in(fields, "declared", 0),
         unsettled=lines.number_in(fields, "unsettled", 0),
+        targets=lines.texts_in(fields, "targets"),
+        replaced=lines.texts_in(fields, "replaced"),
         destroys_all=_flag_in(fields, "destroys_all"),
         refresh_only=_flag_in(fields, "refresh_only"),
         how=_text_or_none(fields, "how") or "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Scope:
     """What a run was asked to look at, beside manifests and state."""
 
-    targets: Globs = field(default_factory=lambda: Globs(()))
+    targets: Globs = Globs()
     replace: frozenset[str] = frozenset()
     destroy: bool = False
     refresh_only: bool = False
@@ -66,6 +66,8 @@ def make_plan(sides: Sides, *, today: date, scope: Scope | None = None, unsettle
         recorded=len(sides.records),
         declared=len(sides.desired),
         unsettled=unsettled,
+        targets=scope.targets.patterns,
+        replaced=tuple(sorted(scope.replace)),
         destroys_all=scope.destroy,
         refresh_only=scope.refresh_only,
         how=sides.observation.how if sides.observation else "Catalog was not read (`--no-refresh`)",

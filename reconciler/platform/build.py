@@ -51,7 +51,7 @@ def build_platform(
     api_url, ims_url = check_url(API_URL, places.api_url), check_url(IMS_URL, places.ims_url)
     patience = patience or Patience()
     redactor = redactor or Redactor.knowing(credentials)
-    clients = [_client(transport)] if transport else _clients(parallelism)
+    clients = [_client(transport=transport)] if transport else _clients(parallelism)
     tokens = Tokens(credentials, ims_url, clients[0], patience, redactor)
     exchange = Exchange(
         clients,
@@ -69,7 +69,7 @@ def _clients(parallelism: int) -> list[httpx.AsyncClient]:
     """Enough clients for the width; they share one TLS context, which is costly to make."""
     try:
         context = httpx.create_ssl_context()
-        return [_client(None, context) for _ in range(ceil(parallelism / WIDTH_OF_A_CLIENT))]
+        return [_client(verify=context) for _ in range(ceil(parallelism / WIDTH_OF_A_CLIENT))]
     except (OSError, ssl.SSLError) as error:
         raise SettingsInvalid(
             "the certificates to trust cannot be read",
@@ -83,10 +83,12 @@ def _clients(parallelism: int) -> list[httpx.AsyncClient]:
         ) from None
 
 
-def _client(transport: httpx.AsyncBaseTransport | None, context: ssl.SSLContext | bool = True) -> httpx.AsyncClient:  # noqa: FBT001, FBT002
+def _client(
+    *, verify: ssl.SSLContext | bool = True, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=transport,
-        verify=context,
+        verify=verify,
         timeout=TIMEOUT,
         limits=httpx.Limits(
             max_connections=WIDTH_OF_A_CLIENT + 1,  # and one for the token

@@ -52,9 +52,10 @@ def outcome_of_status(status: int) -> Outcome:
         return Outcome.UNAUTHORIZED
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Outcome.THROTTLED
-    if 200 <= status < 300:  # noqa: PLR2004  (the classes of HTTP)
+    if httpx.codes.is_success(status):
         return Outcome.DONE
-    if 300 <= status < 500 and status not in _UNDECIDED:  # noqa: PLR2004
+    is_verdict = httpx.codes.is_redirect(status) or httpx.codes.is_client_error(status)
+    if is_verdict and status not in _UNDECIDED:
         return Outcome.REJECTED
     return Outcome.UNKNOWN
 

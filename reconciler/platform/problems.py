@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import httpx
+
 from reconciler.core.errors import (
     Conflict,
     NeverSent,
@@ -27,8 +29,6 @@ from reconciler.platform.outcome import Outcome, is_untrusted, outcome_of_error,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import httpx
-
     from reconciler.core.batch import Json
 
 LONGEST_EXCERPT = 300
@@ -37,12 +37,16 @@ LONGEST_SCAN = 20_000
 WRONG_HOST_TRIES = 8
 """A web page, or a body without an end, is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
 
-TOKEN_HINT = "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
-ACCESS_HINT = "check the environment's `org` and `sandbox`, and that a role grants the credential both sandbox and dataset"
+STALE_HINT = (
+    "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
+)
+ACCESS_HINT = (
+    "check the environment's `org` and `sandbox`, and that a role grants the credential both sandbox and dataset"
+)
 LATER_HINT = "the service has trouble or is out of reach: run again later"
 
 HINTS_BY_CODE = {
-    "401013": TOKEN_HINT,
+    "401013": STALE_HINT,
     "403000": "no API key arrived: does a proxy drop the header `x-api-key`?",
     "403003": "the API key does not belong to the token: check `AEP_API_KEY` or `AEP_CLIENT_ID`",
     "400003": "no organisation arrived: check the environment's `org`",
@@ -55,7 +59,7 @@ HINTS_BY_CODE = {
 
 HINTS_BY_STATUS = {
     400: "check the fields of the manifest; what AEP said stands above",
-    401: TOKEN_HINT,
+    401: STALE_HINT,
     403: ACCESS_HINT,
     404: "check the id, and that it is in the environment's `sandbox`",
     409: "look at what is there already with `reconciler plan`",
@@ -194,7 +198,7 @@ def _wrong_host(asked: Asked) -> str:
 
 
 def _summary(asked: Asked, status: int) -> str:
-    if 300 <= status < 400:  # noqa: PLR2004  (the classes of HTTP)
+    if httpx.codes.is_redirect(status):
         return f"{asked.service} sent a redirect ({status}), which is never followed; nothing was done to {asked.what}"
     try:
         phrase = f"{status} {HTTPStatus(status).phrase}"
@@ -207,11 +211,11 @@ def _hint(asked: Asked, answer: Answer, said: list[str]) -> str:
     for text in said:
         if text in HINTS_BY_CODE:
             return HINTS_BY_CODE[text]
-    if answer.is_html or 300 <= answer.status < 400:  # noqa: PLR2004
+    if answer.is_html or httpx.codes.is_redirect(answer.status):
         return _wrong_host(asked)
     if answer.status in HINTS_BY_STATUS:
         return HINTS_BY_STATUS[answer.status]
-    return LATER_HINT if answer.status >= 500 else HINTS_BY_STATUS[400]  # noqa: PLR2004
+    return HINTS_BY_STATUS[400] if httpx.codes.is_client_error(answer.status) else LATER_HINT
 
 
 def _said(answer: Answer) -> list[str]:

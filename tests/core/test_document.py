@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.document import MAX_DEPTH, MAX_DOCUMENTS, collector_paused, load
+from reconciler.core.document import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS, collector_paused, load
 from reconciler.core.source import Data, Plain, Source
 
 if TYPE_CHECKING:
@@ -180,6 +180,13 @@ def test_values_have_a_limit() -> None:
 
 def test_documents_have_a_limit() -> None:
     assert refused("--- a\n" * (MAX_DOCUMENTS + 1)).code == "too-large"
+
+
+def test_nobody_reads_more_than_a_thousand_findings() -> None:
+    documents, found = load("a: 1\n" * 100_000, "m.yaml")
+    assert (len(documents), len(found)) == (0, MAX_FINDINGS)
+    assert found[-1].message.endswith("; the first is at `m.yaml:1`")
+    assert len(load("a: 1\n" * MAX_FINDINGS + "b: [", "m.yaml")[1]) == MAX_FINDINGS
 
 
 def test_the_collector_is_paused_only_while_loading() -> None:

@@ -28,9 +28,10 @@ from reconciler.emulator import (
 from reconciler.platform import Patience, build_platform
 from reconciler.ports import Action, CreateRequest
 from tests.platform.servers import CLIENT_SECRET, DATASET, ENVIRONMENT, KEY, SERVER_TO_SERVER, nothing
+from tests.platform.virtual import TIMING, clock, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from reconciler.core.batch import Spec
     from reconciler.platform import AepPlatform
@@ -40,14 +41,15 @@ MARKER = {"reconciler_project": ["acme"], "reconciler_address": ["loyalty/daily"
 
 
 @pytest.fixture
-def emulator() -> Emulator:
-    return Emulator(world=WORLD)
+def emulator() -> Iterator[Emulator]:
+    with Emulator(world=WORLD, clock=lambda: int(TIMING.now() * 1000)) as emulator:
+        yield emulator
 
 
 @asynccontextmanager
 async def connected(emulator: Emulator, deadline: float = 30.0, rate: int = 60_000) -> AsyncIterator[AepPlatform]:
     async with build_platform(
-        SERVER_TO_SERVER, ENVIRONMENT, rate=rate, patience=Patience(deadline), transport=emulator.transport()
+        SERVER_TO_SERVER, ENVIRONMENT, rate=rate, patience=Patience(deadline, TIMING), transport=emulator.transport()
     ) as platform:
         yield platform
 
@@ -82,7 +84,7 @@ def test_what_is_created_is_found_in_every_way(emulator: Emulator) -> None:
             assert not await platform.dataset_exists("0" * 24)
             assert await platform.batches_by_id(["UNKNOWN"]) == {}
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_replays_are_listed(emulator: Emulator) -> None:
@@ -95,7 +97,7 @@ def test_replays_are_listed(emulator: Emulator) -> None:
                 (second, (first,), "replace")
             ]
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_a_thousand_batches_side_by_side_and_back(emulator: Emulator) -> None:
@@ -109,7 +111,7 @@ def test_a_thousand_batches_side_by_side_and_back(emulator: Emulator) -> None:
             found = await platform.batches_by_external_id([request.external_id for request in requests])
             assert sorted(each.id for each in found) == sorted(ids)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize("body", ActionBody)
@@ -132,7 +134,7 @@ def test_actions(body: ActionBody, emulator: Emulator) -> None:
             with pytest.raises(NotFound):
                 await platform.act("UNKNOWN", Action.ABORT)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize("quoted", [False, True])
@@ -151,7 +153,7 @@ def test_tags(quoted: bool, emulator: Emulator) -> None:
             await platform.change_tags(batch, {"team": ["emea"]}, {"old"})
             assert emulator.batch(batch)["version"] == version
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_tags_that_may_not_be_changed(emulator: Emulator) -> None:
@@ -163,7 +165,7 @@ def test_tags_that_may_not_be_changed(emulator: Emulator) -> None:
                 await platform.change_tags(batch, {"team": ["emea"]}, ())
             assert "ignore: [tags]" in (caught.value.hint or "")
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_an_external_id_that_is_taken(behaviour: Behaviour, error: type[Exceptio
             with pytest.raises(error):
                 await create(platform)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize(
@@ -204,27 +206,23 @@ def test_a_create_without_a_verdict_is_sent_once(effect: Cut | Answer | Truncate
         assert len(emulator.batches()) <= 1
         assert sum(each.method == "POST" and each.path.endswith("/batches") for each in emulator.requests) == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_tokens_that_live_two_seconds_fail_no_request(emulator: Emulator) -> None:
     async def main() -> None:
-        now = 0.0
-
+        emulator.behaviour = Behaviour(token_ttl_s=2)
         async with connected(emulator) as platform:
-            emulator.behaviour = Behaviour(token_ttl_s=2)
-            loop = asyncio.get_running_loop()
-            end = loop.time() + 5
+            end = clock() + 30
 
             async def work(worker: int) -> None:
-                nonlocal now
-                while loop.time() < end:
+                while clock() < end:
                     assert await platform.dataset_exists(DATASET)
-                    await asyncio.sleep(0.01 * worker)
+                    await asyncio.sleep(0.05 * worker)
 
             await asyncio.gather(*(work(worker) for worker in range(1, 9)))
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_withdrawn_tokens_fail_no_request(emulator: Emulator) -> None:
@@ -235,18 +233,18 @@ def test_withdrawn_tokens_fail_no_request(emulator: Emulator) -> None:
                 emulator.expire_tokens()
         assert len(emulator.batches()) == 80
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_much_trouble_at_once_is_sat_out(emulator: Emulator) -> None:
     async def main() -> None:
-        async with connected(emulator) as platform:
+        async with connected(emulator, deadline=300) as platform:
             ids = await asyncio.gather(*(create(platform, wanted(number)) for number in range(300)))
             trouble = (
-                Fault(Answer(429, retry_after=0), probability=0.1),
-                Fault(Answer(502, body=Body.HTML), probability=0.1),
-                Fault(Cut(), probability=0.1),
-                Fault(Truncate(), probability=0.1),
+                Fault(Answer(429, retry_after=0), chance=0.1),
+                Fault(Answer(502, body=Body.HTML), chance=0.1),
+                Fault(Cut(), chance=0.1),
+                Fault(Truncate(), chance=0.1),
             )
             emulator.inject(Faults(trouble, seed=7))
             assert set(await platform.batches_by_id(ids)) == set(ids)
@@ -257,4 +255,4 @@ def test_much_trouble_at_once_is_sat_out(emulator: Emulator) -> None:
             assert {emulator.batch(batch)["status"] for batch in ids[:20]} == {"aborted"}
             assert all(emulator.batch(batch)["tags"]["team"] == ["x"] for batch in ids[20:40])
 
-    asyncio.run(main())
+    run(main())

@@ -7,12 +7,14 @@ import json
 import ssl
 from typing import TYPE_CHECKING
 
+import httpcore
 import httpx
 import pytest
 
 from reconciler.core.errors import NeverSent, SettingsInvalid
-from reconciler.platform import Patience, build_platform
+from reconciler.platform import AepPlatform, Patience, build_platform
 from reconciler.platform.build import _clients
+from reconciler.ports import Platform
 from reconciler.settings import Endpoints
 from tests.platform.servers import DATASET, ENVIRONMENT, READY, SERVER_TO_SERVER, Script, a_request, nothing, talking_to
 from tests.platform.virtual import run
@@ -40,9 +42,10 @@ def test_wide_runs_are_spread_over_clients_that_share_one_tls_context(parallelis
     assert context.check_hostname
 
 
-def _pool(client: httpx.AsyncClient):  # type: ignore[no-untyped-def]  # noqa: ANN202  (httpcore's own type)
+def _pool(client: httpx.AsyncClient) -> httpcore.AsyncConnectionPool:
     transport = client._transport
     assert isinstance(transport, httpx.AsyncHTTPTransport)
+    assert isinstance(transport._pool, httpcore.AsyncConnectionPool)
     return transport._pool
 
 
@@ -57,7 +60,14 @@ def test_proxies_of_the_environment_are_used_but_never_for_plain_http(
     assert client._transport_for_url(httpx.URL("http://127.0.0.1:8080")) is direct
 
 
-@pytest.mark.parametrize(("name", "value"), [("HTTPS_PROXY", "gopher://u:pass-word@proxy"), ("ALL_PROXY", "http://host:port"), ("ALL_PROXY", "socks5://host:1080")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "gopher://u:pass-word@proxy"),
+        ("ALL_PROXY", "http://host:port"),
+        ("ALL_PROXY", "socks5://host:1080"),
+    ],
+)
 def test_a_senseless_proxy_is_a_setting_that_is_wrong(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid) as caught:
@@ -77,6 +87,13 @@ def test_a_senseless_certificate_file_is_a_setting_that_is_wrong(
     with pytest.raises(SettingsInvalid) as caught:
         build_platform(READY, ENVIRONMENT)
     assert "SSL_CERT_FILE" in (caught.value.hint or "")
+
+
+def test_it_is_the_platform_that_the_shell_asks_for() -> None:
+    platform: Platform = build_platform(READY, ENVIRONMENT)
+    operations = {name for name in vars(Platform) if not name.startswith("_")}
+    assert operations == {name for name in vars(AepPlatform) if not name.startswith("_")} - {"aclose"}
+    assert isinstance(platform, AepPlatform)
 
 
 def test_plain_http_to_elsewhere_is_refused_here_too() -> None:

@@ -22,19 +22,19 @@ from tests.platform.servers import API, Script, a_request, body_of, nothing, tal
 from tests.platform.virtual import clock, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 CREATED = httpx.Response(201, json={"id": "B1", "status": "loading"})
 
 
-async def create(script: Script, **options: float) -> tuple[str, list[float]]:
+async def create(script: Script, deadline: float = 300.0) -> tuple[str, list[float]]:
     """The id, and when `about_to_send` was called, in seconds from the start."""
     sent: list[float] = []
 
     async def note() -> None:
         sent.append(clock() - 1_000)
 
-    async with talking_to(script, **options) as platform:  # type: ignore[arg-type]  # numbers only
+    async with talking_to(script, deadline=deadline) as platform:
         return await platform.create(a_request({"format": "json"}), about_to_send=note), sent
 
 
@@ -100,7 +100,9 @@ HTML = {"content-type": "text/html; charset=utf-8"}
         (httpx.RemoteProtocolError("closed"), OutcomeUnknown),
     ],
 )
-def test_each_answer_has_its_error_and_is_not_repeated(step: httpx.Response | Exception, error: type[Exception]) -> None:
+def test_each_answer_has_its_error_and_is_not_repeated(
+    step: httpx.Response | Exception, error: type[Exception]
+) -> None:
     script = Script(step) if isinstance(step, Exception) else Script(lambda _: step)
     with pytest.raises(PlatformError) as caught:
         run(create(script))
@@ -192,7 +194,7 @@ def test_a_throttled_create_makes_everybody_wait() -> None:
 def test_what_the_engine_refuses_at_the_last_moment_does_not_leave() -> None:
     script = Script(CREATED)
 
-    class Stopped(Exception):  # noqa: N818  (as the engine's)
+    class Stopped(Exception):
         pass
 
     async def stop() -> None:
@@ -232,7 +234,7 @@ def test_creations_keep_to_the_rate_and_the_width() -> None:
 
 def test_a_body_that_drips_is_not_waited_for_for_ever() -> None:
     class Drip(httpx.AsyncByteStream):
-        async def __aiter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        async def __aiter__(self) -> AsyncIterator[bytes]:
             while True:
                 await asyncio.sleep(5)
                 yield b" "
@@ -248,7 +250,7 @@ def test_a_body_that_drips_is_not_waited_for_for_ever() -> None:
 
 def test_a_verdict_stands_even_if_its_explanation_is_cut() -> None:
     class Cut(httpx.AsyncByteStream):
-        async def __aiter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
+        async def __aiter__(self) -> AsyncIterator[bytes]:
             yield b'{"title": "Bad'
             raise httpx.ReadError("reset")
 
@@ -266,5 +268,7 @@ def test_retries_are_told() -> None:
 
     run(main(Script(httpx.Response(429), httpx.Response(429), CREATED)))
     assert len(said) == 2
-    assert said[0].startswith("AEP answered 429 Too Many Requests to: create a batch in dataset `5c8c3c555033b814b69f947f`")
+    assert said[0].startswith(
+        "AEP answered 429 Too Many Requests to: create a batch in dataset `5c8c3c555033b814b69f947f`"
+    )
     assert said[1].endswith("(try 3)")

@@ -125,7 +125,10 @@ def failing(answer: httpx.Response) -> PlatformError:
         (httpx.Response(400), None),
         (httpx.Response(400, text="   "), None),
         (httpx.Response(400, text="plain words"), "plain words"),
-        (httpx.Response(400, json={"title": "Bad Request", "detail": "no dataset", "status": 400}), "Bad Request · no dataset"),
+        (
+            httpx.Response(400, json={"title": "Bad Request", "detail": "no dataset", "status": 400}),
+            "Bad Request · no dataset",
+        ),
         (httpx.Response(400, json={"title": "x", "report": {"detailed-message": "deep"}}), "x · deep"),
         (httpx.Response(400, json={"error": "invalid", "error_description": "because"}), "invalid · because"),
         (httpx.Response(400, json={"errorMessage": "m", "message": "m"}), "m"),

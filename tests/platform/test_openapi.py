@@ -73,7 +73,9 @@ def complaints(request: httpx.Request) -> set[str]:
     parameters = described["parameters"]
     query = {each["name"]: each for each in parameters if each["in"] == "query"}
     needed = {each["name"] for each in parameters if each.get("required") and each["in"] in {"header", "query"}}
-    found = {f"needs {name}" for name in needed if name.lower() not in request.headers and name not in request.url.params}
+    found = {
+        f"needs {name}" for name in needed if name.lower() not in request.headers and name not in request.url.params
+    }
     found |= {f"{described['operationId']}?{name}" for name in request.url.params if name not in query}
     for name, value in request.url.params.items():
         schema = query.get(name, {}).get("schema", {})
