@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import Record
+from reconciler.core.batch import Record, StatusClass
 from reconciler.core.decide import external_id, spec_of
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
+from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.observation import DEAD
 from reconciler.core.planner import Scope, generation_of
 from reconciler.core.policy import check_conflicts
@@ -62,6 +63,25 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
         )
         store.commit(State(declared.identity, {**records, address: record}))
     return record
+
+
+async def discover(workspace: Workspace, dataset: str, connect: Connect) -> list[Observed]:
+    """The live batches of a dataset that no record and no marker of ours accounts for: what could be imported."""
+    declared = declare(workspace)
+    store = open_store(workspace, declared)
+    recorded = {record.id for record in store.load().state.records.values()}
+    async with connect(declared, store.path) as platform:
+        if not await platform.dataset_exists(dataset):
+            raise NotFound(
+                f"dataset `{dataset}` does not exist in sandbox `{declared.environment.sandbox}`",
+                hint="check the id, the environment and its sandbox",
+            )
+        idle = DEAD | {StatusClass.FAILED}
+        return [
+            batch
+            async for batch in platform.list_batches(dataset, {})
+            if batch.status_class not in idle and batch.id not in recorded and PROJECT_TAG not in batch.tags
+        ]
 
 
 def _rivals(batch: str, same: list[Observed], known: Record | None) -> tuple[str, ...]:

@@ -35,11 +35,19 @@ def output(invocation: Invocation, globs: tuple[str, ...], form: str) -> int:
 
 
 @click.command("import")
-@click.argument("address")
-@click.argument("batch_id")
+@click.argument("address", required=False)
+@click.argument("batch_id", required=False)
+@click.option("--discover", metavar="DATASET_ID", help="Print a manifest that imports every batch of this dataset.")
+@click.option("--as", "name", metavar="NAME", help="The dataset's name in that manifest.  [default: from its id]")
 @pass_invocation
-def import_(invocation: Invocation, address: str, batch_id: str) -> int:
+def import_(
+    invocation: Invocation, address: str | None, batch_id: str | None, discover: str | None, name: str | None
+) -> int:
     """Record the existing batch BATCH_ID at ADDRESS; this also settles which of two is right."""
+    if discover is not None and address is None:
+        return _discover(invocation, discover, name)
+    if address is None or batch_id is None or discover is not None:
+        raise click.UsageError("give ADDRESS and BATCH_ID, or --discover DATASET_ID")
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.cli.plans import open_for
@@ -47,6 +55,23 @@ def import_(invocation: Invocation, address: str, batch_id: str) -> int:
     connect = open_for(invocation)
     record = run_interruptible(lambda _: recovery.import_batch(invocation.workspace(), address, batch_id, connect))
     invocation.console.out([f"recorded {record.address}: {record.id}"])
+    return ExitCode.OK
+
+
+def _discover(invocation: Invocation, dataset: str, name: str | None) -> int:
+    from reconciler import recovery
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.cli.plans import open_for
+    from reconciler.core.address import NAME
+    from reconciler.views.manifest_text import discovered
+
+    called = name or f"dataset-{dataset.lower()}"
+    if not NAME.match(called):
+        raise click.UsageError(f"`{called}` cannot be a dataset's name: give one with --as NAME")
+    connect = open_for(invocation)
+    found = run_interruptible(lambda _: recovery.discover(invocation.workspace(), dataset, connect))
+    invocation.console.out(discovered(called, dataset, found))
+    invocation.console.err([f"{len(found)} batches to import; save this as a manifest, then `reconciler plan`"])
     return ExitCode.OK
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,17 @@ class Spec(TypedDict, total=False):
     partial_ingestion_percent: int
     replaces: list[str]
     """Addresses or ids of the batches that this one replays."""
+
+
+def spec_json(spec: Spec) -> dict[str, Json]:
+    """The spec as the JSON object that it is: a copy of its top level."""
+    plain: object = dict(spec)
+    assert _is_object(plain)
+    return plain
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Json]]:
+    return isinstance(value, dict)
 
 
 class OnRemove(StrEnum):

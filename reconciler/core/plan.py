@@ -10,10 +10,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from reconciler.core.batch import spec_json
+
 if TYPE_CHECKING:
     from datetime import date
 
-    from reconciler.core.batch import Record
+    from reconciler.core.batch import Json, Record
     from reconciler.core.diagnostics import Place
     from reconciler.core.identity import Identity
 
@@ -108,7 +110,7 @@ class Change:
         return tuple(sorted(self.before.spec.get("tags", {}).keys() - self.after.spec.get("tags", {}).keys()))
 
     @property
-    def effect(self) -> dict[str, object]:
+    def effect(self) -> dict[str, Json]:
         """What the change does and nothing else: the same effect is the same approval."""
         after = self.after
         return {
@@ -124,7 +126,7 @@ class Change:
                 "external_id": after.external_id,
                 "generation": after.generation,
                 "on_remove": after.on_remove.value,
-                "spec": dict(after.spec),
+                "spec": spec_json(after.spec),
                 "deposed": list(after.deposed),
                 "rivals": list(after.rivals),
             },

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx
@@ -173,7 +174,7 @@ def _refused(failure: Failure) -> Failure:
         f"IMS refuses the credential ({problem.status})" if is_about_credential else problem.summary,
         detail=problem.detail,
         hint=CREDENTIAL_HINT if is_about_credential else "is `AEP_IMS_URL` right?",
-        status=problem.status,
+        status=HTTPStatus.UNAUTHORIZED,  # not IMS's own: a 400 of AEP is about the request, this is not
         request_id=problem.request_id,
     )
     return Failure(failure.outcome, error)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler import scaffold
 from tests.gitops.aep import Aep, emulator, settings_for
 from tests.gitops.hub import Hub, git
 from tests.gitops.runner import Runner
-from tests.gitops.team import SECRETS, reconciler
+from tests.gitops.team import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +26,10 @@ def aep(tmp_path: Path) -> Iterator[Aep]:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Hub:
-    """A repository that began with `reconciler init --ci github`."""
+    """A repository that began with `init --ci github`."""
     opened = Hub.open(tmp_path)
-    reconciler(opened.desk, "init", "--ci", "github")
-    (opened.desk / "manifests" / "example.yaml").unlink()
+    scaffold.write(opened.desk, "github")
+    (opened.desk / scaffold.EXAMPLE).unlink()
     opened.commit({}, "init")
     git(opened.desk, "push", "--quiet", "origin", "HEAD:main")
     return opened
@@ -43,4 +44,4 @@ def promoter(hub: Hub, aep: Aep, tmp_path: Path) -> Runner:
 @pytest.fixture
 def runner(promoter: Runner) -> Runner:
     """Runs the jobs of dev alone, which saves half of the time."""
-    return replace(promoter, environments=frozenset({"dev"}))
+    return replace(promoter, only=frozenset({"dev"}))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -47,6 +49,14 @@ class Job:
     summary: str = ""
 
 
+@dataclass(frozen=True)
+class Happenings:
+    """What else goes on while a workflow runs."""
+
+    before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    cancel_when: Callable[[], bool] | None = None
+
+
 @dataclass
 class Runner:
     """Runs workflows of a hub's repository; each job gets a machine of its own."""
@@ -56,8 +66,8 @@ class Runner:
     settings: Mapping[str, str]
     """Environment variables of every machine, as a self-hosted runner has them."""
     secrets: Mapping[str, str]
-    environments: frozenset[str] = frozenset({"dev", "prod"})
-    """Those that matter to a test: the jobs of others are left out, to save time."""
+    only: frozenset[str] = frozenset({"validate", "drift", "dev", "prod"})
+    """The jobs, or their environments, that matter to a test: the others are left out, to save time."""
     runs: count[int] = field(default_factory=lambda: count(1))
     jobs: count[int] = field(default_factory=lambda: count(1))
 
@@ -75,11 +85,15 @@ class Runner:
         *,
         inputs: Mapping[str, str] | None = None,
         before: Mapping[str, Callable[[], None]] | None = None,
+        cancel_when: Callable[[], bool] | None = None,
     ) -> dict[str, Job]:
-        """Run reconciler-apply.yml for a commit on `main`; `before` a step of that name, something else may happen."""
+        """Run reconciler-apply.yml for a commit on `main`; `before` a step of that name, something else may happen.
+
+        With `cancel_when` a person cancels the run in its step `Apply`, as soon as that is true.
+        """
         name = "push" if inputs is None else "workflow_dispatch"
         context = self._context(name, {"repository": {"default_branch": "main"}}, commit, "main")
-        return self._run("apply", {**context, "inputs": dict(inputs or {})}, before or {})
+        return self._run("apply", {**context, "inputs": dict(inputs or {})}, Happenings(before or {}, cancel_when))
 
     def drift(self) -> dict[str, Job]:
         """Run reconciler-drift.yml."""
@@ -98,9 +112,7 @@ class Runner:
         }
         return {"github": github, "secrets": dict(self.secrets)}
 
-    def _run(
-        self, name: str, context: dict[str, Any], before: Mapping[str, Callable[[], None]] | None = None
-    ) -> dict[str, Job]:
+    def _run(self, name: str, context: dict[str, Any], happenings: Happenings | None = None) -> dict[str, Job]:
         number = next(self.runs)
         text = git(self.hub.desk, "show", f"{context['github']['sha']}:.github/workflows/reconciler-{name}.yml")
         done: dict[str, Job] = {}
@@ -109,11 +121,12 @@ class Runner:
                 continue
             strategy = fill(job.get("strategy", {}), context)
             for environment in strategy.get("matrix", {}).get("environment", [""]):
-                if environment and environment not in self.environments:
+                if (environment or job_name) not in self.only:
                     continue
                 if any(each.status != "success" for each in done.values()) and strategy.get("fail-fast", True):
                     break
-                machine = Machine(self, number, {**context, "matrix": {"environment": environment}}, before or {})
+                context["matrix"] = {"environment": environment}
+                machine = Machine(self, number, context, happenings or Happenings())
                 done[environment or job_name] = machine.run(job)
         return done
 
@@ -121,12 +134,10 @@ class Runner:
 class Machine:
     """One job's machine, from checkout to the last step."""
 
-    def __init__(
-        self, runner: Runner, number: int, context: dict[str, Any], before: Mapping[str, Callable[[], None]]
-    ) -> None:
+    def __init__(self, runner: Runner, number: int, context: dict[str, Any], happenings: Happenings) -> None:
         self._runner = runner
         self._number = number
-        self._before = before
+        self._happenings = happenings
         self._folder = runner.place / f"machine-{number}-{next(runner.jobs)}"
         self._work, self._temp = self._folder / "work", self._folder / "temp"
         self._work.mkdir(parents=True)
@@ -147,14 +158,14 @@ class Machine:
     def _step(self, step: Mapping[str, Any]) -> None:
         name = step.get("name", step.get("uses", ""))
         outcome: dict[str, Any] = {"outcome": "skipped", "outputs": {}}
-        if name in self._before:
-            self._before[name]()
+        self._happenings.before.get(name, lambda: None)()
         if holds(step.get("if"), self._context, self._job.status):
             environment = {**self._context["env"], **fill(step.get("env", {}), self._context)}
             code = self._use(step) if "uses" in step else self._shell(step["run"], environment, outcome["outputs"])
             outcome["outcome"] = "success" if code == 0 else "failure"
             if code != 0 and self._job.status == "success":
-                self._job.status, self._job.code = "failure", code
+                cancelled = name == "Apply" and self._happenings.cancel_when is not None
+                self._job.status, self._job.code = "cancelled" if cancelled else "failure", code
         self._job.steps[name] = outcome["outcome"]
         self._context["steps"][step.get("id", "")] = outcome
 
@@ -202,24 +213,26 @@ class Machine:
         file, output, summary = (self._temp / f"_{part}" for part in ("script.sh", "output", "summary"))
         file.write_text(script, encoding="utf-8")
         output.write_text("", encoding="utf-8")
-        done = subprocess.run(
+        process = subprocess.Popen(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(file)],
             cwd=self._work,
             env=self._environment(environment) | {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)},
-            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
         )
-        self._job.output += done.stdout
+        if self._happenings.cancel_when is not None and "APPROVED" in environment:
+            while process.poll() is None and not self._happenings.cancel_when():
+                sleep(0.01)
+            process.send_signal(signal.SIGINT)  # to this process alone, as GitHub's runner does
+        self._job.output += process.communicate(timeout=120)[0]
         if summary.exists():
             self._job.summary = summary.read_text(encoding="utf-8")
         for line in output.read_text(encoding="utf-8").splitlines():
             key, _, value = line.partition("=")
             outputs[key] = value
-        return done.returncode
+        return process.returncode
 
     def _environment(self, own: Mapping[str, Any]) -> dict[str, str]:
         runner = self._runner

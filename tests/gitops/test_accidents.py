@@ -14,6 +14,7 @@ from tests.gitops.aep import ORG, emulator, settings_for
 from tests.gitops.runner import Runner
 from tests.gitops.team import (
     DEV,
+    LOYALTY,
     SECRETS,
     apply_by_hand,
     die,
@@ -58,7 +59,7 @@ def test_a_push_that_changes_no_batch_needs_no_approval(hub: Hub, runner: Runner
     assert statuses(applied) == DEV, logs(applied)
 
 
-def test_a_stale_plan_is_refused_and_the_next_one_is_applied(hub: Hub, aep: Aep, runner: Runner) -> None:
+def test_a_stale_plan_is_refused(hub: Hub, aep: Aep, runner: Runner) -> None:
     pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
     hub.push_main(orders("unseen"))
@@ -68,11 +69,6 @@ def test_a_stale_plan_is_refused_and_the_next_one_is_applied(hub: Hub, aep: Aep,
     assert (refused.status, refused.code) == ("failure", 4), refused.output
     assert "orders/unseen" in refused.output
     assert aep.batches("dev") == {}
-
-    again = hub.open_pull({"README.md": "Plan all of it.\n"})
-    runner.plan(again)
-    assert statuses(runner.apply(hub.merge(again))) == DEV
-    assert sorted(aep.batches("dev")) == ["loyalty/first", "orders/unseen"]
 
 
 def test_two_merges_race_and_both_states_survive(hub: Hub, aep: Aep, runner: Runner) -> None:
@@ -140,6 +136,52 @@ def test_a_runner_dies_before_the_push_and_the_next_one_adopts(hub: Hub, aep: Ae
     assert statuses(applied) == DEV, logs(applied)
     assert aep.batches("dev") == made == {address: [batch] for address, batch in recorded(hub, "dev").items()}
     assert "2 adopted" in applied["dev"].output
+
+
+def test_a_cancelled_apply_records_what_landed_and_a_rerun_finishes(hub: Hub, aep: Aep, runner: Runner) -> None:
+    days = "  daily:\n    each: {day: {from: 2026-01-01, to: 2026-01-31}}\n"
+    pull = hub.open_pull({"manifests/loyalty.yaml": LOYALTY + days})
+    runner.plan(pull)
+    commit = hub.merge(pull)
+
+    cancelled = runner.apply(commit, cancel_when=lambda: bool(aep.batches("dev")))
+    landed = aep.batches("dev")
+
+    assert (cancelled["dev"].status, cancelled["dev"].code) == ("cancelled", 130), logs(cancelled)
+    assert 0 < len(landed) < 31
+    assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == landed
+
+    rerun = runner.apply(commit)
+
+    assert statuses(rerun) == DEV, logs(rerun)
+    assert len(recorded(hub, "dev")) == 31
+    assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == aep.batches("dev")
+
+
+def test_a_plan_file_left_by_a_fork_is_not_taken(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    name = f"reconciler-plan-dev-{pull['head']['sha']}"
+    (kept,) = hub.folder.glob(f"artifacts/*/{name}/plan.json")
+    (hub.folder / "artifacts.json").unlink()
+    hub.keep_artifact(99, name, kept, pull["head"]["sha"], fork=True)
+
+    applied = runner.apply(hub.merge(pull))
+
+    assert applied["dev"].code == 4, logs(applied)
+    assert aep.batches("dev") == {}
+
+
+def test_a_plan_file_that_was_changed_is_refused(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    (kept,) = hub.folder.glob("artifacts/*/*/plan.json")
+    kept.write_text(kept.read_text(encoding="utf-8").replace("loyalty/first", "loyalty/fjrst"), encoding="utf-8")
+
+    applied = runner.apply(hub.merge(pull))
+
+    assert applied["dev"].code == 4, logs(applied)
+    assert aep.batches("dev") == {}
 
 
 def test_a_runner_dies_and_the_next_merge_is_not_stuck(hub: Hub, aep: Aep, runner: Runner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from tests.gitops.team import (
     logs,
     loyalty,
     nth,
-    orders,
     recorded,
     statuses,
 )
@@ -56,7 +56,7 @@ def test_from_pull_request_to_recorded_batches(hub: Hub, aep: Aep, promoter: Run
 def test_a_pull_request_from_a_fork_is_planned_without_secrets(hub: Hub, aep: Aep, runner: Runner) -> None:
     pull = hub.open_pull(loyalty("first"), fork=True)
 
-    planned = runner.plan(pull)
+    planned = replace(runner, only=frozenset({"validate", "dev"})).plan(pull)
     assert statuses(planned) == {"validate": "success", **DEV}, logs(planned)
     assert "1 to add" in planned["dev"].summary
     assert hub.comments(pull) == []
@@ -72,7 +72,7 @@ def test_a_mistake_is_annotated_and_an_older_comment_does_not_stand(hub: Hub, ru
     runner.plan(pull)
     hub.amend_pull(pull, {"manifests/loyalty.yaml": LOYALTY + "  first: {formt: json}\n"})
 
-    planned = runner.plan(pull)
+    planned = replace(runner, only=frozenset({"validate", "dev"})).plan(pull)
 
     assert set(statuses(planned).values()) == {"failure"}
     assert "::error file=manifests/loyalty.yaml,line=4," in planned["validate"].output
@@ -81,10 +81,7 @@ def test_a_mistake_is_annotated_and_an_older_comment_does_not_stand(hub: Hub, ru
 
 
 def test_a_revert_lets_go_of_what_the_merge_brought(hub: Hub, aep: Aep, runner: Runner) -> None:
-    first = hub.open_pull(loyalty("first"))
-    runner.plan(first)
-    runner.apply(hub.merge(first))
-    pull = hub.open_pull(orders("second"))
+    pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
     runner.apply(hub.merge(pull))
 
@@ -94,8 +91,8 @@ def test_a_revert_lets_go_of_what_the_merge_brought(hub: Hub, aep: Aep, runner: 
     applied = runner.apply(hub.merge(revert))
 
     assert statuses(applied) == DEV, logs(applied)
-    assert list(recorded(hub, "dev")) == ["loyalty/first"]
-    assert sorted(aep.batches("dev")) == ["loyalty/first", "orders/second"]  # forgotten is not deleted
+    assert recorded(hub, "dev") == {}
+    assert list(aep.batches("dev")) == ["loyalty/first"]  # forgotten is not deleted
 
 
 def test_a_rename_with_moved_keeps_the_batch(hub: Hub, aep: Aep, runner: Runner) -> None:

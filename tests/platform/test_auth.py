@@ -162,6 +162,24 @@ def test_a_token_that_is_withdrawn_costs_one_new_one_for_all() -> None:
     assert len(ims.asked) == 3
 
 
+def test_a_late_refusal_uses_the_token_that_somebody_else_renewed() -> None:
+    async def main() -> Ims:
+        ims = Ims()
+        async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
+            await platform.dataset_exists(DATASET)
+            ims.valid_until.clear()
+            ims.latency = 5.0
+            late = asyncio.create_task(platform.dataset_exists(DATASET))
+            await asyncio.sleep(1)
+            ims.latency = 0.1
+            assert await platform.dataset_exists(DATASET)
+            assert await late
+        return ims
+
+    ims = run(main())
+    assert (ims.refusals, len(ims.asked)) == (2, 2)
+
+
 def test_a_credential_that_is_never_accepted_does_not_ask_for_a_token_each_time() -> None:
     async def main() -> list[Unauthorized]:
         errors = []
@@ -240,6 +258,8 @@ def test_a_refused_credential_is_final_and_names_the_variables_only(status: int,
         return errors
 
     for error in run(main()):
+        assert error.status == 401
+        assert f"({status})" in error.summary
         said = f"{error} {error.summary} {error.detail} {error.hint}"
         assert "AEP_CLIENT_SECRET" in said
         assert not any(secret in said for secret in (CLIENT_SECRET, quote_plus(CLIENT_SECRET), KEY))

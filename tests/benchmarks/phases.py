@@ -1,0 +1,160 @@
+"""The phases of a run, one after the other in one process, each measured apart.
+
+Run as a child process: `python -m tests.benchmarks.phases ROOT …` prints the costs as JSON. The project is there; the
+state is made here: by the commit that is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+from reconciler import operations
+from reconciler.core.batch import Record
+from reconciler.core.planner import Scope, Sides, make_plan
+from reconciler.core.state import State
+from reconciler.engine import Pace, Run, Stop, carry_out
+from reconciler.platform import Patience as Retries
+from reconciler.platform import build_platform
+from reconciler.refresh import Look, Patience, refresh
+from reconciler.settings import Endpoints, ReadyToken, Secret
+from reconciler.store import Store
+from reconciler.views.plan_text import render_plan
+from tests.benchmarks.measure import Cost, CountingDisk, measured
+from tests.benchmarks.server import served
+
+if TYPE_CHECKING:
+    from reconciler.core.batch import Desired
+    from reconciler.core.plan import Plan
+    from reconciler.operations import Declared
+    from reconciler.platform.client import AepPlatform
+
+TODAY = date(2026, 3, 31)
+UNLIMITED = 100_000_000
+"""Creations a minute."""
+
+
+class Bench:
+    """One project of one size: what its phases share."""
+
+    def __init__(self, root: Path, parallelism: int, most: int) -> None:
+        self.root = root
+        self.parallelism = parallelism
+        self.most = most
+        self.disk = CountingDisk()
+        self.costs: list[Cost] = []
+        self.workspace = operations.Workspace(root, root / "manifests", TODAY, disk=self.disk)
+
+    def run(self) -> list[Cost]:
+        """All phases, in the order of a project's life."""
+        with measured("parse and expand", self.costs):
+            declared = operations.declare(self.workspace)
+        store = operations.open_store(self.workspace, declared)
+        made = State(declared.identity, {each.address: _record(declared, each, n) for n, each in enumerate(declared.desired.values())})
+        with measured("commit", self.costs, self.disk):
+            store.commit(made)
+        del made
+        with measured("load state", self.costs):
+            loaded = store.load()
+        records = dict(loaded.state.records)
+        with measured("plan", self.costs):
+            nothing = _planned(declared, records)
+        assert not nothing.changes
+        with measured("render", self.costs):
+            _shown(nothing)
+        with served(store.path) as url:
+            asyncio.run(self.refreshed(declared, records, url))
+        everything = _planned(declared, {})
+        with measured("render creates", self.costs):
+            _shown(everything)
+        with served() as url:
+            asyncio.run(self.applied(declared, everything, url))
+        return self.costs
+
+    def platform(self, declared: Declared, url: str) -> AepPlatform:
+        token = ReadyToken(Secret("token"), Secret("key"))
+        return build_platform(
+            token,
+            declared.environment,
+            endpoints=Endpoints(url, url),
+            parallelism=self.parallelism,
+            rate=UNLIMITED,
+            patience=Retries(),
+        )
+
+    async def refreshed(self, declared: Declared, records: dict[str, Record], url: str) -> None:
+        """Everything is recorded and in Catalog: the refresh of an ordinary day."""
+        sides = Sides(declared.identity, declared.desired, records, None)
+        look = Look(sides, Scope(), TODAY, Patience(0.0, None))
+        async with self.platform(declared, url) as platform:
+            with measured("refresh", self.costs) as cost:
+                found = await refresh(platform, look)
+        assert not found.plan.changes
+        cost.calls = calls(url)
+
+    async def applied(self, declared: Declared, plan: Plan, url: str) -> None:
+        """The first apply: every batch is created, as far as `most` goes."""
+        from dataclasses import replace
+
+        plan = replace(plan, changes=plan.changes[: self.most])
+        store = Store(self.root / "state" / "applied.jsonl", declared.identity, self.disk)
+        records: dict[str, Record] = {}
+        async with self.platform(declared, url) as platform:
+            with measured("apply", self.costs, self.disk) as cost:
+                async with store.open_journal() as journal:
+                    run = Run(declared.identity, platform, journal, _deaf, Stop(), Pace(self.parallelism), {})
+                    account = await carry_out(plan, run, records)
+        assert account.created == len(plan.changes), account
+        cost.calls = calls(url)
+        cost.notes["created"] = account.created
+        with measured("commit applied", self.costs, self.disk):
+            store.commit(State(declared.identity, records))
+
+
+def calls(url: str) -> int:
+    """How many requests a server has answered."""
+    with urlopen(f"{url}/stats") as answer:
+        requests: dict[str, Any] = json.load(answer)
+    return sum(requests.values())
+
+
+def _record(declared: Declared, each: Desired, number: int) -> Record:
+    external_id = each.external_id or declared.identity.external_id(each.address, 1)
+    batch = f"01J{number:023}"
+    return Record(each.address, batch, each.dataset, external_id, 1, each.lifecycle.on_remove, each.spec)
+
+
+def _planned(declared: Declared, records: dict[str, Record]) -> Plan:
+    return make_plan(Sides(declared.identity, declared.desired, records, None), today=TODAY)
+
+
+def _shown(plan: Plan) -> None:
+    for line in render_plan(plan, color=False):
+        assert line is not None
+
+
+def _deaf(event: object) -> None:
+    """Hear nothing."""
+
+
+def main() -> None:
+    """Measure the phases of one project."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--parallelism", type=int, default=8)
+    parser.add_argument("--most", type=int, default=10_000)
+    arguments = parser.parse_args()
+    time.sleep(0)
+    costs = Bench(arguments.root, arguments.parallelism, arguments.most).run()
+    json.dump([cost.to_json() for cost in costs], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

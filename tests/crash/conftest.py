@@ -1,0 +1,25 @@
+"""What every crash test starts from: a fault server without faults, and an empty checkout that talks to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.checkout import Checkout
+from tests.crash.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service(seed=3) as running:
+        yield running
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, service: Service) -> Checkout:
+    return Checkout(tmp_path, service)

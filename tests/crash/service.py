@@ -1,0 +1,405 @@
+"""A fault server: another AEP on a socket, written from aep-api.md alone, on the standard library alone.
+
+It must never share code with `reconciler`: a misreading there may not cancel itself out here. Everything that it
+does wrong is drawn from one seed, so that a failure can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DATASET = "5c8c3c555033b814b69f947f"
+CLIENT_ID = "client-of-the-crash-tests"
+CLIENT_SECRET = "p8e-s3cr3t/of+the=crash&tests"
+IMPORT = "/data/foundation/import/batches"
+CATALOG = "/data/foundation/catalog"
+PAGE = 100
+
+FAULTS = (
+    "cut_before",
+    "cut_after",
+    "error_before",
+    "error_after",
+    "html_before",
+    "html_after",
+    "truncated",
+    "throttled",
+)
+"""What may happen to a request, before or after it had its effect."""
+
+
+@dataclass
+class Faults:
+    """The share of requests, from 0 to 1, that each fault hits."""
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    retry_after: str | None = None
+    """What a 429 says; None: nothing."""
+
+    def draw(self, number: float) -> str | None:
+        """The fault at a number from 0 to 1."""
+        for name in FAULTS:
+            number -= self.shares.get(name, 0.0)
+            if number < 0:
+                return name
+        return None
+
+
+@dataclass
+class Batch:
+    """One batch, as this AEP holds it."""
+
+    id: str
+    body: dict[str, Any]
+    created: int
+    """Epoch milliseconds."""
+    visible_at: float
+    """On the monotonic clock, in seconds: when Catalog shows it."""
+    status: str = "loading"
+    version: int = 0
+
+    @property
+    def external_id(self) -> str:
+        """What the client chose, else the id itself (aep-api.md §3.1)."""
+        return str(self.body.get("externalId", self.id))
+
+    @property
+    def address(self) -> str:
+        """What the client's own tag says it was made for."""
+        return str(self.body.get("tags", {}).get("reconciler_address", [""])[0])
+
+    def shown(self) -> dict[str, Any]:
+        """The object as Catalog answers it (aep-api.md §8.4)."""
+        bare = [each.removeprefix("$") for each in self.body.get("replay", {}).get("predecessors", [])]
+        replay = {"replay": {**self.body["replay"], "predecessors": bare}} if "replay" in self.body else {}
+        return {
+            "id": self.id,
+            "created": self.created,
+            "updated": self.created,
+            "status": self.status,
+            "version": f"1.0.{self.version}",
+            "externalId": self.external_id,
+            "relatedObjects": [{"type": "dataSet", "id": self.body["datasetId"]}],
+            "inputFormat": self.body.get("inputFormat", {"format": "parquet"}),
+            "tags": {**self.body.get("tags", {}), "acp_producer": ["crash"], "use_plan_b_batch_status": ["false"]},
+            **replay,
+        }
+
+
+class Service:
+    """The server and all that it holds; it listens from `with` to the block's end. Change its fields at any time."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = random.Random(seed)
+        self.batches: dict[str, Batch] = {}
+        self.on_create = Faults()
+        self.on_read = Faults()
+        self.duplicates = 0
+        """Status for a create whose external id is taken: 400 or 409; 0: it is accepted."""
+        self.lag = 0.0
+        """Seconds until Catalog shows a new batch."""
+        self.slowness = 0.0
+        """Seconds before a request is looked at."""
+        self.answer_delay = 0.0
+        """Seconds between the effect of a create and its answer."""
+        self.token_life = 86_400.0
+        """Seconds."""
+        self.told_life: int | None = None
+        """What IMS says in `expires_in`; None: the truth."""
+        self.echoes = False
+        """Whether every error repeats the secrets of its request, as careless services do."""
+        self.tokens: dict[str, float] = {}
+        """Every token ever given, and until when (by the monotonic clock) it is taken."""
+        self.creates = 0
+        """Requests to create that arrived, whatever became of them."""
+        self.log: list[str] = []
+        """What was asked: method and path of each request that arrived."""
+        self.defects: list[str] = []
+        """Exceptions of this server itself: a test with any proves nothing."""
+        self.before_create: Callable[[], None] = lambda: None
+        """Called as each create arrives."""
+        self.lock = threading.RLock()
+        self._server = _Server(self)
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        assert not self.defects, self.defects
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def heal(self) -> None:
+        """No more faults; what happened stays."""
+        self.on_create, self.on_read, self.slowness, self.answer_delay = Faults(), Faults(), 0.0, 0.0
+
+    def ids(self) -> dict[str, list[str]]:
+        """The ids of all live batches by the address that they were made for."""
+        found: dict[str, list[str]] = {}
+        with self.lock:
+            for batch in self.batches.values():
+                if batch.status not in {"aborted", "inactive", "abandoned"}:
+                    found.setdefault(batch.address, []).append(batch.id)
+        return found
+
+    def make(self, body: dict[str, Any]) -> Batch:
+        """Create a batch without any fault."""
+        with self.lock:
+            now = time.time()
+            batch = Batch(f"01CRASH{len(self.batches):08d}", body, int(now * 1000), time.monotonic() + self.lag)
+            self.batches[batch.id] = batch
+            return batch
+
+    def set_status(self, batch: str, status: str) -> None:
+        """What a foreign hand does."""
+        with self.lock:
+            self.batches[batch].status = status
+            self.batches[batch].version += 1
+
+    def token(self) -> str:
+        """Give out a token."""
+        with self.lock:
+            token = f"tok-{self.random.getrandbits(128):032x}.{self.random.getrandbits(128):032x}"
+            self.tokens[token] = time.monotonic() + self.token_life
+            return token
+
+    def takes(self, token: str) -> bool:
+        """Whether the token is one of ours and not over."""
+        with self.lock:
+            return time.monotonic() < self.tokens.get(token, 0.0)
+
+    def draw(self, faults: Faults) -> str | None:
+        """The fault that hits the next request."""
+        with self.lock:
+            return faults.draw(self.random.random())
+
+    def find(self, query: Mapping[str, str]) -> list[Batch]:
+        """The visible batches that the filters of Catalog leave (aep-api.md §8.3), oldest first."""
+        with self.lock:
+            now = time.monotonic()
+            seen = [each for each in self.batches.values() if each.visible_at <= now and _matches(each, query)]
+        return sorted(seen, key=lambda each: (each.created, each.id))
+
+
+def _matches(batch: Batch, query: Mapping[str, str]) -> bool:
+    exact = {"dataSet": batch.body["datasetId"], "externalId": batch.external_id, "batch": batch.id}
+    for name, value in exact.items():
+        if name in query and value not in query[name].split(","):
+            return False
+    if query.get("property") == "replay" and "replay" not in batch.body:
+        return False
+    tags = batch.shown()["tags"]
+    wanted = (each.partition(":") for each in query["tags"].split(",")) if "tags" in query else ()
+    return all(value in tags.get(name, []) for name, _, value in wanted)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is no defect; anything else is."""
+        import sys
+
+        error = sys.exception()
+        if not isinstance(error, ConnectionError):
+            self.service.defects.append(repr(error))
+
+
+class _Cut(ConnectionError):
+    """The connection is cut on purpose."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the parent's name)
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_POST = do_PATCH = do_GET
+
+    def _serve(self) -> None:
+        service = self.server.service
+        self.form = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        target = urlsplit(self.path)
+        self.query = dict(parse_qsl(target.query, keep_blank_values=True))
+        with service.lock:
+            service.log.append(f"{self.command} {target.path}")
+        if target.path == "/ims/token/v3":
+            self._token()
+            return
+        time.sleep(service.slowness)
+        refusal = self._refusal()
+        if refusal is not None:
+            self._problem(*refusal)
+        elif self.command == "POST" and target.path == IMPORT:
+            self._create()
+        elif self.command == "POST" and target.path.startswith(f"{IMPORT}/"):
+            self._act(target.path.rpartition("/")[2])
+        else:
+            self._faulty(service.draw(service.on_read), lambda: self._catalog(target.path.removeprefix(CATALOG)))
+
+    # -- who asks
+
+    def _token(self) -> None:
+        service, form = self.server.service, dict(parse_qsl(self.form.decode()))
+        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            self._problem(401, "invalid_client")
+            return
+        told = int(service.token_life) if service.told_life is None else service.told_life
+        self._answer(200, {"access_token": service.token(), "token_type": "bearer", "expires_in": told})
+
+    def _refusal(self) -> tuple[int, str] | None:
+        if self.headers.get("x-api-key") != CLIENT_ID or not self.headers.get("x-gw-ims-org-id"):
+            return 403, "403003"
+        if self.headers.get("x-sandbox-name") != "dev":
+            return 403, "no such sandbox"
+        if not self.server.service.takes((self.headers.get("Authorization") or "").removeprefix("Bearer ")):
+            return 401, "401013"
+        return None
+
+    # -- what is asked
+
+    def _create(self) -> None:
+        service = self.server.service
+        with service.lock:
+            service.creates += 1
+        service.before_create()
+        self._faulty(service.draw(service.on_create), self._created)
+
+    def _created(self) -> tuple[int, Any]:
+        service, body = self.server.service, json.loads(self.form)
+        with service.lock:
+            taken = any(each.external_id == body.get("externalId") for each in service.batches.values())
+            if taken and service.duplicates:
+                return service.duplicates, {"title": "externalId is taken", "status": service.duplicates}
+            batch = service.make(body)
+        time.sleep(service.answer_delay)
+        return 201, batch.shown()
+
+    def _act(self, name: str) -> None:
+        service, status = self.server.service, {"ABORT": "aborted", "REVERT": "inactive", "COMPLETE": "queued"}
+        with service.lock:
+            known = name in service.batches and self.query.get("action") in status
+            if known:
+                service.set_status(name, status[self.query["action"]])
+        self._answer(200 if known else 404, {})
+
+    def _catalog(self, path: str) -> tuple[int, Any]:
+        _, collection, *names = path.split("/")
+        if collection == "dataSets":
+            return (200, {DATASET: {"name": "crash"}}) if names == [DATASET] else (404, {"title": "NotFoundError"})
+        if collection != "batches":
+            return 404, {"title": "NotFoundError"}
+        if names and self.command == "PATCH":
+            return self._patched(names[0])
+        if names:
+            wanted = names[0].split(",")
+            found = self.server.service.find({"batch": names[0]})
+            return (200, self._map(found)) if len(found) == len(wanted) else (404, {"title": "NotFoundError"})
+        limit, start = int(self.query.get("limit", "20")), int(self.query.get("start", "0"))
+        if not 1 <= limit <= PAGE:
+            return 400, {"title": "limit must be from 1 to 100"}
+        return 200, self._map(self.server.service.find(self.query)[start : start + limit])
+
+    def _patched(self, name: str) -> tuple[int, Any]:
+        service = self.server.service
+        with service.lock:
+            batch = service.batches.get(name)
+            if batch is None:
+                return 404, {"title": "NotFoundError"}
+            if (self.headers.get("If-Match") or "").strip('"') != f"1.0.{batch.version}":
+                return 412, {"title": "version"}
+            batch.body |= json.loads(self.form)
+            batch.version += 1
+        return 200, [f"@/batches/{name}"]
+
+    def _map(self, batches: list[Batch]) -> dict[str, Any]:
+        wanted = set(self.query["properties"].split(",")) if "properties" in self.query else None
+        return {
+            each.id: {k: v for k, v in each.shown().items() if wanted is None or k in wanted} for each in batches
+        }
+
+    # -- what is answered
+
+    def _faulty(self, fault: str | None, effect: Callable[[], tuple[int, Any]]) -> None:
+        """Have the effect, or not, and answer as the fault wants it."""
+        faults = self.server.service.on_create if self.command == "POST" else self.server.service.on_read
+        if fault == "throttled":
+            self._problem(429, "429050", {"Retry-After": faults.retry_after} if faults.retry_after else {})
+            return
+        status, body = effect() if fault is None or not fault.endswith("_before") else (0, None)
+        match fault:
+            case "cut_before" | "cut_after":
+                self._cut()
+            case "error_before" | "error_after":
+                self._problem(500, "internal")
+            case "html_before" | "html_after":
+                self._send(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", {"Content-Type": "text/html"})
+            case "truncated":
+                self._truncated(status, body)
+            case _:
+                self._answer(status, body)
+
+    def _problem(self, status: int, code: str, headers: Mapping[str, str] | None = None) -> None:
+        body = {"error_code": code, "message": "fault server"}
+        more = {"x-request-id": f"req-{status}", **(headers or {})}
+        if self.server.service.echoes:
+            secrets = f"{self.headers.get('Authorization')} {self.form.decode()} {CLIENT_SECRET}"
+            body |= {"detail": f"you sent {secrets}"}
+            more["x-request-id"] = (self.headers.get("Authorization") or "none").removeprefix("Bearer ")
+        self._answer(status, body, more)
+
+    def _answer(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+        self._send(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _truncated(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self._send(status, data[: len(data) // 2], {"Content-Type": "application/json"}, length=len(data))
+        self.close_connection = True
+
+    def _send(self, status: int, data: bytes, headers: Mapping[str, str], length: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data) if length is None else length))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _cut(self) -> None:
+        """Half of the cuts are a reset, half a plain end."""
+        if self.server.service.random.random() < 0.5:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        raise _Cut

@@ -1,0 +1,60 @@
+"""SIGKILL at random moments of real processes, against another reading of AEP, until a run ends by itself.
+
+`RECONCILER_CRASH_SCALE=10` makes it 200 batches and 100 kills.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.checkout import addresses, manifest, scaled
+from tests.crash.service import Faults
+
+if TYPE_CHECKING:
+    from tests.crash.checkout import Checkout
+    from tests.crash.service import Service
+
+SECONDS_TO_START = 0.3
+"""About when a process sends its first create; kills at the very start are drawn as well, but fewer."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("duplicates", [0, 409, 400])
+def test_kills_at_random_leave_one_batch_an_address(checkout: Checkout, service: Service, duplicates: int) -> None:
+    count, kills, dice = scaled(20), scaled(10) if duplicates == 0 else scaled(3), random.Random(duplicates)
+    service.duplicates, service.lag = duplicates, 0.3
+    service.slowness = 0.02
+    service.answer_delay = 0.1
+    checkout.declare(manifest(count))
+    struck = 0
+    for attempt in range(kills * 3):
+        if struck == kills:
+            break
+        if checkout.killed(SECONDS_TO_START + dice.random() * 0.8, "--parallelism", "1"):
+            struck += 1
+        elif attempt:
+            checkout.declare(manifest(count := count + 5))  # finished early: more work for the kills that are left
+    done = checkout.apply()
+    assert done.code == 0, done.text
+    print(f"{struck} kills, {count} batches, {service.creates} creates sent")
+    checkout.check(addresses(count))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_kills_amid_faults_leave_one_batch_an_address(checkout: Checkout, service: Service) -> None:
+    count, kills, dice = scaled(20), scaled(6), random.Random(7)
+    service.lag = 0.3
+    service.on_create = Faults({"cut_after": 0.2, "error_after": 0.1, "html_after": 0.05, "throttled": 0.1})
+    service.on_read = Faults({"error_before": 0.05, "cut_before": 0.05})
+    checkout.declare(manifest(count))
+    struck = sum(checkout.killed(SECONDS_TO_START + dice.random()) for _ in range(kills))
+    service.heal()
+    done = checkout.apply()
+    assert done.code == 0, done.text
+    print(f"{struck} kills, {count} batches, {service.creates} creates sent")
+    checkout.check(addresses(count))
