@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import StateCorrupt, StoreFailed
-from reconciler.platform import Patience, build_platform
+from reconciler.platform import Patience, Timing, build_platform
 from reconciler.platform.rate import DEFAULT_RATE
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     import httpx
@@ -31,11 +32,17 @@ UNLIMITED = 10_000_000
 
 
 def connector(
-    parallelism: int = 8, *, rate: int = DEFAULT_RATE, note: Callable[[str], None] | None = None, log: bool = False
+    parallelism: int = 8,
+    *,
+    rate: int = DEFAULT_RATE,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    note: Callable[[str], None] | None = None,
+    log: bool = False,
 ) -> Connect:
     """What opens AEP for a run: `parallelism` requests wide, `rate` creations a minute.
 
-    `note` hears of retries; `log` writes a line for each request to stderr.
+    `sleep` waits between attempts, and may end the run by raising; `note` hears of retries; `log` writes a line for
+    each request to stderr.
     """
 
     @asynccontextmanager
@@ -44,7 +51,7 @@ def connector(
             transport = _embedded(declared, state, stack) if declared.environment.emulator else None
             pace = UNLIMITED if transport else rate
             platform = open_platform(
-                declared.environment, transport, parallelism=parallelism, rate=pace, note=note, log=log
+                declared.environment, transport, parallelism=parallelism, rate=pace, sleep=sleep, note=note, log=log
             )
             async with platform as opened:
                 yield opened
@@ -80,6 +87,7 @@ async def open_platform(
     *,
     parallelism: int = 8,
     rate: int = DEFAULT_RATE,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     note: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> AsyncIterator[Platform]:
@@ -94,7 +102,7 @@ async def open_platform(
         endpoints=None if transport else read_endpoints(os.environ),
         parallelism=parallelism,
         rate=rate,
-        patience=Patience(on_retry=note) if note else Patience(),
+        patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
         transport=transport,
         redactor=redactor,
     ) as platform:

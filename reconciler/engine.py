@@ -26,7 +26,7 @@ from reconciler.core.errors import (
     Throttled,
     Unauthorized,
 )
-from reconciler.core.events import Account, Completed, Ending, Event, Failed, Failure, Started
+from reconciler.core.events import Account, Completed, Ending, Event, Failed, Failure, Started, Waiting
 from reconciler.core.journal import Done, Dropped, Intent, Void
 from reconciler.core.observation import DEAD
 from reconciler.core.plan import Action
@@ -51,6 +51,8 @@ MOST_SETTLING = 1_000
 MOST_UNSERVED = 16
 """Addresses in a row that may end unserved before the run is given up: each of them has waited its whole deadline."""
 
+LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
+
 ATTEMPTS = 4
 """How often one create may be sent when each time no verdict came back and looking found nothing."""
 
@@ -61,6 +63,10 @@ class Listener(Protocol):
     def __call__(self, event: Event) -> None:
         """Take note of one event."""
         ...
+
+
+class Stopped(Exception):
+    """The run was asked to stop before this request left."""
 
 
 class Stop:
@@ -88,9 +94,14 @@ class Stop:
         except TimeoutError:
             return
 
-
-class Stopped(Exception):
-    """The run was asked to stop before this request left."""
+    async def pause(self, seconds: float) -> None:
+        """Sleep between two attempts, with nothing in flight. Raises `Stopped` when someone asks to stop."""
+        if self.is_landing:
+            await self.sleep(seconds)
+            if self.requested:
+                raise Stopped
+        else:
+            await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,8 @@ async def carry_out(plan: Plan, run: Run, records: dict[str, Record]) -> Account
         for intent in run.intents.values():
             if intent.address not in declared and not engine.is_over:
                 group.create_task(engine.settle_leftover(intent))
+    if not engine.is_over:
+        await engine.yield_to_rivals()
     if run.stop.requested and engine.account.ending is Ending.COMPLETE:
         engine.account.ending = Ending.INTERRUPTED
     return engine.account
@@ -160,6 +173,8 @@ class _Engine:
         self.account = Account()
         self.slots = asyncio.Semaphore(run.pace.parallelism * CHAINS_PER_REQUEST)
         self.settling = asyncio.Semaphore(MOST_SETTLING)
+        self.made: list[str] = []
+        """Addresses whose batch this run created."""
         self.unserved = 0
         """Addresses in a row that ended without AEP having served them."""
 
@@ -254,6 +269,8 @@ class _Engine:
         except StoreFailed:
             self.account.unrecorded.append((record.address, batch))
             raise
+        if not adopted:
+            self.made.append(record.address)
         return record, adopted
 
     async def look(self, external_id: str, dataset: str, until: float) -> Observed | None:
@@ -298,10 +315,42 @@ class _Engine:
                     await self.write(Done(intent.record(found.id)))
                 elif self.run.pace.now() >= self.run.pace.patience_for(intent):
                     await self.write(Void(intent.address, intent.generation))
+            except Stopped:
+                return  # it stays open: the next run decides
             except StoreFailed as error:
                 self._break(error)
             except ReconcilerError as error:
                 self.account.failures.append(Failure(intent.address, error, unknown=True))
+
+    # -- another run at the same time
+
+    async def yield_to_rivals(self) -> None:
+        """Give up what another run created at the same moment with the same external id, if that one was first.
+
+        Both runs come to the same answer, since Catalog's `created` and the id decide. Only an empty batch of this
+        very run is aborted; what Catalog shows too late is reported by the next plan, and a person decides.
+        """
+        own = {self.records[address].external_id: self.records[address] for address in self.made}
+        try:
+            seen = await self.run.platform.batches_by_external_id(own.keys()) if own else []
+            for batches in _by_external_id(seen).values():
+                record = own[batches[0].external_id or ""]
+                first = min(batches, key=lambda batch: (batch.created or 0, batch.id))
+                mine = next((batch for batch in batches if batch.id == record.id), None)
+                if mine is not None and first.id != mine.id and mine.status_class is StatusClass.OPEN:
+                    await self._give_up(record, first)
+        except (PlatformError, Stopped) as error:
+            self.run.listener(Waiting(f"could not look for rivals of what was created: {error}"))
+        except StoreFailed as error:
+            self._break(error)
+
+    async def _give_up(self, record: Record, first: Observed) -> None:
+        await self.run.platform.act(record.id, Verb.ABORT)
+        await self.write(Done(replace(record, id=first.id, rivals=tuple(sorted({*record.rivals, record.id})))))
+        self.account.created -= 1
+        self.account.adopted += 1
+        gone = f"{record.address}: another run created {first.id} first, so {record.id} was aborted"
+        self.run.listener(Waiting(gone))
 
     # -- the account
 
@@ -342,6 +391,15 @@ class _Engine:
                 account.forgotten += 1
             case Action.MOVE | Action.DELETE:
                 pass
+
+
+def _by_external_id(batches: list[Observed]) -> dict[str, list[Observed]]:
+    """The live batches that share an external id with another one."""
+    groups: dict[str, list[Observed]] = {}
+    for batch in batches:
+        if batch.external_id is not None and batch.status_class not in DEAD:
+            groups.setdefault(batch.external_id, []).append(batch)
+    return {name: group for name, group in groups.items() if len(group) > 1}
 
 
 def _renamed(change: Change, record: Record) -> tuple[Entry, ...]:
@@ -397,7 +455,7 @@ class _Creation:
         raise OutcomeUnknown(
             "the create got no answer, and Catalog does not show the batch",
             detail=doubt.summary if doubt else None,
-            hint="run again: the next run looks for it before it creates anything",
+            hint=LOOKS_FIRST,
             status=doubt.status if doubt else None,
             request_id=doubt.request_id if doubt else None,
         )
@@ -435,15 +493,14 @@ class _Creation:
             await self.engine.write(Void(self.after.address, self.after.generation))
 
     async def _look(self, until: float) -> str | None:
+        unanswered = "the create got no answer, and Catalog could not be asked for the batch"
         try:
             found = await self.engine.look(self.after.external_id, self.after.dataset, until)
+        except Stopped:
+            raise OutcomeUnknown(unanswered, detail="the run was interrupted", hint=LOOKS_FIRST) from None
         except PlatformError as error:
             raise OutcomeUnknown(
-                "the create got no answer, and Catalog could not be asked for the batch",
-                detail=error.summary,
-                hint="run again: the next run looks for it before it creates anything",
-                status=error.status,
-                request_id=error.request_id,
+                unanswered, detail=error.summary, hint=LOOKS_FIRST, status=error.status, request_id=error.request_id
             ) from error
         return found.id if found else None
 

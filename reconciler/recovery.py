@@ -10,17 +10,19 @@ from reconciler.core.decide import external_id, spec_of
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.observation import DEAD
-from reconciler.core.planner import Scope, generation_of
+from reconciler.core.plan import Action
+from reconciler.core.planner import generation_of
 from reconciler.core.policy import check_conflicts
 from reconciler.core.state import State
 from reconciler.lock import hold
-from reconciler.operations import Options, declare, look, open_store
+from reconciler.operations import declare, look, open_store
 from reconciler.store import Loaded
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed
     from reconciler.core.plan import Plan
-    from reconciler.operations import Connect, Workspace
+    from reconciler.operations import Connect, Declared, Options, Workspace
+    from reconciler.store import Store
 
 
 async def import_batch(workspace: Workspace, address: str, batch: str, connect: Connect) -> Record:
@@ -122,34 +124,41 @@ class Rebuilt:
     """Declared addresses without a batch in Catalog."""
 
 
-async def rebuild(workspace: Workspace, connect: Connect) -> Rebuilt:
-    """Make the state anew from Catalog for the declared addresses; a readable old record is kept if its batch lives.
+async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> Rebuilt:
+    """Make the state anew from Catalog for the declared addresses; a readable record is kept if its batch is there.
 
     Raises `Refused` when two batches claim one address.
     """
     declared = declare(workspace)
     store = open_store(workspace, declared)
-    with hold(store.lock_path, "state rebuild", 0.0):
-        try:
-            old = dict(store.load().state.records)
-        except StateError:
-            old = {}
+    with hold(store.lock_path, "state rebuild", options.lock_timeout):
+        loaded = _readable(store, declared)
+        old = loaded.state.records
         async with connect(declared, store.path) as platform:
-            empty = Loaded.empty(declared.identity)
-            found = await look(workspace, Options(), declared, platform, {}, empty, [])
-            kept = await platform.batches_by_id([record.id for record in old.values()]) if old else {}
+            found = await look(workspace, options, declared, platform, old, loaded, loaded.open_intents)
         problem = check_conflicts(found)
         if problem is not None:
             raise problem
-        records = {address: record for address, record in old.items() if record.id in kept}
+        missing = {drift.address for drift in found.drift if drift.status == "missing"}
+        records = {address: record for address, record in old.items() if address not in missing}
         for change in found.changes:
-            if change.after is not None and change.after.id:
+            if change.action in {Action.ADOPT, Action.IMPORT} and change.after is not None:
                 records[change.address] = replace(change.after, deposed=())
-            elif change.before is not None:
-                records[change.address] = change.before
+            elif change.before is not None and change.before.address not in old:
+                records[change.before.address] = change.before  # found, and about to be changed
         state = State(declared.identity, records)
         store.replace(state)
     return Rebuilt(state, len(declared.desired.keys() - records.keys()))
+
+
+def _readable(store: Store, declared: Declared) -> Loaded:
+    """What can still be read: a damaged journal is set aside by the first attempt, and the state may be whole."""
+    for _ in range(2):
+        try:
+            return store.load()
+        except StateError:
+            continue
+    return Loaded.empty(declared.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +176,12 @@ class Report:
         return not (plan.conflicts or plan.drift or plan.orphans or self.unsettled or lost)
 
 
-async def check(workspace: Workspace, connect: Connect) -> Report:
+async def check(workspace: Workspace, options: Options, connect: Connect) -> Report:
     """Compare state, journal and Catalog; changes nothing."""
     declared = declare(workspace)
     store = open_store(workspace, declared)
     with hold(store.lock_path, "state check", 0.0, required=False):
         loaded = store.load()
-        options = Options(scope=Scope(), ignore_limits=True)
         async with connect(declared, store.path) as platform:
             plan = await look(workspace, options, declared, platform, loaded.state.records, loaded, loaded.open_intents)
     return Report(plan, len(loaded.open_intents))

@@ -49,7 +49,9 @@ class Loaded:
     text_digest: str
     """Of the state file's bytes; of no bytes if there is no file."""
     age_ms: int | None
-    """Milliseconds since the state file was written; None if there is none."""
+    """Milliseconds since the state file or the journal was written, the younger of both; None if there is neither.
+
+    A record may be that young, and Catalog lag behind it."""
 
     @classmethod
     def empty(cls, identity: Identity) -> Loaded:
@@ -89,7 +91,8 @@ class Store:
         with _translated(f"reading `{self.path}`"):
             log = self._disk.read(self.journal)  # before the state: a commit in between changes nothing
             data = self._disk.read(self.path)
-            status = self._disk.status(self.path)
+            written = [self._disk.status(path) for path in (self.path, self.journal)]
+        changed = max((each.changed_at for each in written if each is not None), default=None)
         with _collector_paused():
             state = State(self._identity) if data is None else parse(data, self._identity, str(self.path))
             decoded = self._decode(log)
@@ -99,7 +102,7 @@ class Store:
             open_intents=folded.open_intents,
             journal_entries=len(decoded.entries),
             text_digest=digest(data or b""),
-            age_ms=max(0, self._now_ms() - status.changed_at) if status else None,
+            age_ms=None if changed is None else max(0, self._now_ms() - changed),
         )
 
     @asynccontextmanager

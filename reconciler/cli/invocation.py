@@ -43,6 +43,17 @@ class Invocation:
         )
 
 
+SETTLE = click.option(
+    "--settle-timeout",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    envvar="RECONCILER_SETTLE_TIMEOUT",
+    help="How long Catalog may lag behind, in seconds.",
+)
+"""How patient a command is with Catalog."""
+
 pass_invocation = click.make_pass_decorator(Invocation)
 
 
@@ -66,15 +77,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="S",
                 help="Wait for another run.",
             ),
-            click.option(
-                "--settle-timeout",
-                type=click.FloatRange(0),
-                default=30.0,
-                show_default=True,
-                metavar="S",
-                envvar="RECONCILER_SETTLE_TIMEOUT",
-                help="How long Catalog may lag behind, in seconds.",
-            ),
+            SETTLE,
             click.option("--ignore-limits", is_flag=True, help="Go beyond the project's `limits`."),
         )
     ):

@@ -12,8 +12,11 @@ from reconciler.cli.invocation import make_options, pass_invocation, run_options
 from reconciler.core.errors import ExitCode, SettingsInvalid
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from reconciler.cli.invocation import Invocation
     from reconciler.core.plan import Plan
+    from reconciler.engine import Stop
     from reconciler.operations import Applied, Connect, Declared
 
 FORMATS = click.Choice(["text", "json", "markdown"])
@@ -84,10 +87,12 @@ def apply(
     approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
     workspace = invocation.workspace(flags["today"] or approval.today)
     options = approval.scoped(options)
-    connect = open_for(invocation, options.parallelism, rate)
-    done = run_interruptible(
-        lambda stop: operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
-    )
+
+    def start(stop: Stop) -> Coroutine[object, object, Applied]:
+        connect = open_for(invocation, options.parallelism, rate, stop)
+        return operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
+
+    done = run_interruptible(start)
     report.finish(done)
     if markdown is not None:
         from reconciler.views.plan_markdown import account_markdown
@@ -122,8 +127,10 @@ def show(invocation: Invocation, planfile: Path, form: str) -> int:
     return ExitCode.OK
 
 
-def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800) -> Connect:
-    """What opens AEP; with `-v` retries are told, with `-vv` each request."""
+def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800, stop: Stop | None = None) -> Connect:
+    """What opens AEP; with `-v` retries are told, with `-vv` each request. A `stop` ends waits between attempts."""
+    import asyncio
+
     from reconciler.connect import connector
     from reconciler.views.escape import for_terminal
 
@@ -132,7 +139,13 @@ def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800) -> 
     def note(message: str) -> None:
         console.err([for_terminal(message)])
 
-    return connector(parallelism, rate=rate, note=note if console.verbose else None, log=console.verbose > 1)
+    return connector(
+        parallelism,
+        rate=rate,
+        sleep=stop.pause if stop else asyncio.sleep,
+        note=note if console.verbose else None,
+        log=console.verbose > 1,
+    )
 
 
 def warn(invocation: Invocation, declared: Declared) -> None:

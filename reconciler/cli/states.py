@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.invocation import pass_invocation
+from reconciler.cli.invocation import SETTLE, pass_invocation
 from reconciler.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -141,15 +141,18 @@ def rm(invocation: Invocation, address: str) -> int:
 
 
 @state.command()
+@SETTLE
 @pass_invocation
-def rebuild(invocation: Invocation) -> int:
+def rebuild(invocation: Invocation, settle_timeout: float) -> int:
     """Make the state file anew from Catalog, for the declared addresses."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.cli.plans import open_for
+    from reconciler.operations import Options
 
     connect = open_for(invocation)
-    rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), connect))
+    options = Options(settle=settle_timeout, ignore_limits=True)
+    rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), options, connect))
     count = len(rebuilt.state.records)
     invocation.console.out([f"recorded {count} batch{'es' if count != 1 else ''} from Catalog"])
     if rebuilt.not_found:
@@ -158,15 +161,18 @@ def rebuild(invocation: Invocation) -> int:
 
 
 @state.command()
+@SETTLE
 @pass_invocation
-def check(invocation: Invocation) -> int:
+def check(invocation: Invocation, settle_timeout: float) -> int:
     """Compare state, journal and Catalog; exit 1 when they disagree."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.cli.plans import open_for
+    from reconciler.operations import Options
 
     connect = open_for(invocation)
-    report = run_interruptible(lambda _: recovery.check(invocation.workspace(), connect))
+    options = Options(settle=settle_timeout, ignore_limits=True)
+    report = run_interruptible(lambda _: recovery.check(invocation.workspace(), options, connect))
     from reconciler.views.state_text import check_text
 
     invocation.console.out(check_text(report))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Scope:
     """What a run was asked to look at, beside manifests and state."""
 
-    targets: Globs = Globs()
+    targets: Globs = field(default_factory=Globs)
     replace: frozenset[str] = frozenset()
     destroy: bool = False
     refresh_only: bool = False

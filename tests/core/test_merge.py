@@ -16,6 +16,7 @@ from tests.examples import WHO, recorded
 
 A, B, C = "loyalty/a", "loyalty/b", "loyalty/c"
 A1, A2, B1, C1 = recorded(A, "X1"), recorded(A, "X2", generation=2), recorded(B, "Y1"), recorded(C, "Z1")
+YIELDED = replace(A1, rivals=("X9",))
 TAGGED = replace(A1, spec={"tags": {"team": ["crm"]}})
 
 
@@ -34,6 +35,14 @@ JOINED: dict[str, tuple[Side, Side, Side, Side]] = {
     "both replace by the same": ((A1,), (A2,), (A2,), (A2,)),
     "one updates, one adds": ((A1,), (TAGGED,), (A1, B1), (TAGGED, B1)),
     "one moves": ((A1,), (replace(A1, address=C),), (A1, B1), (replace(A1, address=C), B1)),
+    "two runs raced and one gave up": ((), (A1,), (YIELDED,), (YIELDED,)),
+    "one run gave up what the other still records": ((), (replace(A1, id="X9"),), (YIELDED,), (YIELDED,)),
+    "both gave something up": (
+        (),
+        (replace(A1, rivals=("X8",)),),
+        (YIELDED,),
+        (replace(A1, rivals=("X8", "X9")),),
+    ),
     "nothing happens": ((A1,), (A1,), (A1,), (A1,)),
 }
 

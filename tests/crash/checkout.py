@@ -36,10 +36,10 @@ def scaled(count: int) -> int:
     return max(1, round(count * SCALE))
 
 
-def manifest(count: int) -> str:
+def manifest(count: int, fields: str = "format: json") -> str:
     """A manifest of so many batches."""
     keys = ", ".join(f"k{number:05d}" for number in range(count))
-    return f"dataset: loyalty\nid: {DATASET}\nbatches:\n  daily: {{format: json, each: {{key: [{keys}]}}}}\n"
+    return f"dataset: loyalty\nid: {DATASET}\nbatches:\n  daily: {{{fields}, each: {{key: [{keys}]}}}}\n"
 
 
 def addresses(count: int) -> list[str]:
@@ -84,8 +84,8 @@ class Checkout:
         (folder / "reconciler.yaml").write_text(PROJECT, encoding="utf-8")
         (folder / "loyalty.yaml").write_text(text, encoding="utf-8")
 
-    def start(self, *arguments: str, **popen: Any) -> subprocess.Popen[str]:
-        """Start one command line."""
+    def start(self, *arguments: str, prefix: Sequence[str] = (), **popen: Any) -> subprocess.Popen[str]:
+        """Start one command line; `prefix` is a program that starts it."""
         found = importlib.util.find_spec("reconciler")
         assert found is not None
         assert found.origin is not None
@@ -102,7 +102,7 @@ class Checkout:
             "RECONCILER_SETTLE_TIMEOUT": str(self.settle),
             **self.env,
         }
-        command = [sys.executable, "-m", "reconciler", "-C", str(self.root), *arguments]
+        command = [*prefix, sys.executable, "-m", "reconciler", "-C", str(self.root), *arguments]
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=env, text=True, **{**streams, **popen})
 
@@ -112,15 +112,14 @@ class Checkout:
             return end(process, timeout)
 
     @contextmanager
-    def started(self, *arguments: str, **popen: Any) -> Iterator[subprocess.Popen[str]]:
+    def started(self, *arguments: str, prefix: Sequence[str] = (), **popen: Any) -> Iterator[subprocess.Popen[str]]:
         """A process that does not outlive the block."""
-        process = self.start(*arguments, **popen)
-        try:
-            with process:
+        with self.start(*arguments, prefix=prefix, **popen) as process:
+            try:
                 yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
+            finally:
+                if process.poll() is None:
+                    process.kill()
 
     def apply(self, *more: str) -> Ended:
         """Run `apply --auto-approve` to its end."""

@@ -118,8 +118,8 @@ class Service:
         """Seconds."""
         self.told_life: int | None = None
         """What IMS says in `expires_in`; None: the truth."""
-        self.echoes = False
-        """Whether every error repeats the secrets of its request, as careless services do."""
+        self.echoes = ""
+        """If not empty, every error repeats it and the secrets of its request, as careless services do."""
         self.tokens: dict[str, float] = {}
         """Every token ever given, and until when (by the monotonic clock) it is taken."""
         self.creates = 0
@@ -251,7 +251,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         service = self.server.service
-        self.form = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        self.form = self.rfile.read(length)
+        if len(self.form) < length:
+            raise ConnectionResetError  # the client died in the middle of its request
         target = urlsplit(self.path)
         self.query = dict(parse_qsl(target.query, keep_blank_values=True))
         with service.lock:
@@ -376,7 +379,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = {"error_code": code, "message": "fault server"}
         more = {"x-request-id": f"req-{status}", **(headers or {})}
         if self.server.service.echoes:
-            secrets = f"{self.headers.get('Authorization')} {self.form.decode()} {CLIENT_SECRET}"
+            secrets = f"{self.headers.get('Authorization')} {self.form.decode()} {self.server.service.echoes}"
             body |= {"detail": f"you sent {secrets}"}
             more["x-request-id"] = (self.headers.get("Authorization") or "none").removeprefix("Bearer ")
         self._answer(status, body, more)

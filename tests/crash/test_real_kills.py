@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.crash.checkout import addresses, manifest, scaled
 from tests.crash.service import Faults
+from tests.crash.test_lost_files import half_finish
 
 if TYPE_CHECKING:
     from tests.crash.checkout import Checkout
@@ -58,3 +60,21 @@ def test_kills_amid_faults_leave_one_batch_an_address(checkout: Checkout, servic
     assert done.code == 0, done.text
     print(f"{struck} kills, {count} batches, {service.creates} creates sent")
     checkout.check(addresses(count))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("had_state", [False, True])
+def test_a_kill_while_catalog_lags_creates_nothing_twice(
+    checkout: Checkout, service: Service, had_state: bool
+) -> None:
+    """What the journal calls done and Catalog does not show yet is lagging, not missing; also beside an old state."""
+    if had_state:
+        checkout.declare(manifest(3))
+        assert checkout.apply().code == 0
+        os.utime(checkout.state, (0, 0))
+    service.lag = 2.0
+    checkout.declare(manifest(20))
+    half_finish(checkout, service, after=10)
+    done = checkout.apply()
+    assert done.code == 0, done.text
+    checkout.check(addresses(20))

@@ -72,4 +72,4 @@ def emulator(place: Path, behaviour: Behaviour | None = None) -> Iterator[Aep]:
 
 def settings_for(aep: Aep) -> dict[str, str]:
     """What a machine's environment says, so that reconciler talks to this AEP and does not wait long for it."""
-    return {"AEP_API_URL": aep.url, "AEP_IMS_URL": aep.url, "RECONCILER_SETTLE_TIMEOUT": "1"}
+    return {"AEP_API_URL": aep.url, "AEP_IMS_URL": aep.url, "RECONCILER_SETTLE_TIMEOUT": "0.2"}

@@ -11,6 +11,7 @@ import yaml
 from reconciler import __version__, scaffold
 from reconciler.core.errors import SettingsInvalid
 from tests.gitops.hub import git
+from tests.gitops.team import reconciler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,3 +213,20 @@ def test_a_pipeline_below_the_top_of_a_repository_is_refused(tmp_path: Path) -> 
 
     assert f"-C {tmp_path} init --ci github" in str(refused.value.hint)
     assert _files(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_init_then_plan_and_apply_work_in_an_empty_folder(tmp_path: Path) -> None:
+    root = tmp_path / "acme"
+    root.mkdir()
+    git(root, "init", "--quiet")
+
+    said = reconciler(root, "init").stdout
+    assert "wrote manifests/example.yaml" in said
+    assert f"wrote {scaffold.DRIVER}" in said
+    assert "8 to add" in reconciler(root, "plan").stdout
+    reconciler(root, "apply", "--auto-approve")
+
+    assert "No changes." in reconciler(root, "plan").stdout
+    assert git(root, "status", "--porcelain", "state") == "?? state/"
+    assert git(root, "ls-files", "--others", "--exclude-standard", "state") == "state/README.md"

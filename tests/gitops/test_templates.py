@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import yaml
 
 from reconciler import scaffold
 from tests.gitops.expressions import evaluate
+from tests.gitops.runner import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,10 +152,10 @@ def test_expressions_are_evaluated_as_documented(expression: str, value: object)
     assert evaluate(expression, {"a": {"b": "x", "c": 0}}) == value
 
 
-def _tool(name: str, module: str | None = None) -> list[str]:
-    """The command of a linter from this environment. Skips the test when it is not installed."""
+def _tool(name: str) -> list[str]:
+    """The command of a linter, of this environment or of the machine. Skips the test when it is not installed."""
     program = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    if program is None or (module is not None and find_spec(module) is None):
+    if program is None:
         pytest.skip(f"`{name}` is not installed")
     return [program]
 
@@ -194,3 +195,21 @@ def test_actionlint_finds_nothing(project: Path) -> None:
 def test_the_files_are_what_their_schemas_say(project: Path, schema: str, files: list[str]) -> None:
     transform = ["--data-transform", "gitlab-ci"] if schema.endswith("gitlab-ci") else []
     _lint([*_tool("check-jsonschema"), "--builtin-schema", schema, *transform, *files], project)
+
+
+@pytest.mark.parametrize(("schema", "file"), [("manifest", "example.yaml"), ("project", "reconciler.yaml")])
+def test_editors_find_nothing_wrong_with_the_example(project: Path, schema: str, file: str) -> None:
+    _lint(
+        [*_tool("check-jsonschema"), "--schemafile", f".reconciler/{schema}.schema.json", f"manifests/{file}"], project
+    )
+
+
+def test_the_hook_for_pre_commit_runs_validate_on_manifests() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+
+    assert hook["id"] == "reconciler-validate"
+    assert hook["entry"].split() == ["reconciler", "validate"]
+    assert "reconciler" in scripts
+    assert hook["pass_filenames"] is False
+    assert [bool(re.search(hook["files"], name)) for name in ("manifests/a/b.yml", "README.md")] == [True, False]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.core.events import Event
     from reconciler.core.journal import Entry
     from reconciler.core.plan import Plan
+    from reconciler.ports import CreateRequest
 
 
 @dataclass
@@ -249,3 +250,24 @@ def test_many_addresses_go_side_by_side_but_no_wider_than_allowed() -> None:
     trial = carry(plan_of(wanted), platform)
     assert trial.account.created == 200
     assert 1 < platform.widest <= 16
+
+
+@pytest.mark.parametrize(("theirs_at", "is_kept"), [(1, False), (3, True)])
+def test_of_two_runs_that_raced_the_later_one_gives_its_batch_up(theirs_at: int, *, is_kept: bool) -> None:
+    @dataclass
+    class Racing(FakePlatform):
+        """Another run's batch shows up right after ours."""
+
+        def _make(self, request: CreateRequest) -> str:
+            batch = super()._make(request)
+            self.batches[batch] = replace(self.batches[batch], created=2)
+            self.batches["X"] = replace(observed("X"), created=theirs_at)
+            return batch
+
+    platform = Racing()
+    trial = carry(plan_of([desired()]), platform)
+    assert platform.batches["B1"].status == ("loading" if is_kept else "aborted")
+    assert trial.records[ADDRESS].id == ("B1" if is_kept else "X")
+    assert trial.records[ADDRESS].rivals == (() if is_kept else ("B1",))
+    assert platform.batches["X"].status == "loading"
+    assert (trial.account.created, trial.account.adopted) == ((1, 0) if is_kept else (0, 1))

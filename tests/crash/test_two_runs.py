@@ -1,0 +1,126 @@
+"""Two runs at once: on one checkout the second is told who is first; in two checkouts the pair is found, not guessed."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import socket
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crash.checkout import Checkout, addresses, end, manifest
+from tests.crash.test_signals import wait_for
+
+if TYPE_CHECKING:
+    from tests.crash.service import Service
+
+
+def test_a_second_run_on_one_checkout_is_told_who_where_and_since_when(checkout: Checkout, service: Service) -> None:
+    service.answer_delay = 4.0
+    checkout.declare(manifest(1))
+    with checkout.started("apply", "--auto-approve") as first:
+        wait_for(service, 1)
+        for command in (["apply", "--auto-approve"], ["state", "rm", "loyalty/daily/k00000"], ["plan"]):
+            second = checkout.run(*command)
+            assert second.code == 5, second.text
+            assert f"{getpass.getuser()}@{socket.gethostname()}" in second.err
+            assert f"process {first.pid}" in second.err
+            assert re.search(r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ, running `apply`", second.err), second.err
+        done = end(first)
+    assert done.code == 0, done.text
+    assert service.creates == 1
+
+
+def test_a_second_run_that_may_wait_does_and_finds_nothing_to_do(checkout: Checkout, service: Service) -> None:
+    service.answer_delay = 1.0
+    checkout.declare(manifest(2))
+    with checkout.started("apply", "--auto-approve") as first:
+        wait_for(service, 1)
+        second = checkout.apply("--lock-timeout", "30")
+        assert end(first).code == 0
+    assert second.code == 0, second.text
+    assert service.creates == 2
+    checkout.check(addresses(2))
+
+
+def test_a_lock_dies_with_its_process(checkout: Checkout, service: Service) -> None:
+    service.answer_delay = 5.0
+    checkout.declare(manifest(1))
+    with checkout.started("apply", "--auto-approve") as first:
+        wait_for(service, 1)
+        first.kill()
+        first.wait()
+    service.answer_delay = 0.0
+    assert checkout.apply().code == 0
+    assert len(service.batches) == 1
+
+
+@pytest.mark.parametrize("duplicates", [0, 409])
+def test_two_checkouts_that_race_are_reported_and_settled_by_a_person(
+    tmp_path: Path, service: Service, duplicates: int
+) -> None:
+    """Both have looked before either creates: the worst that two CI runners can do."""
+    service.duplicates = duplicates
+    both = threading.Barrier(2)
+    service.before_create = lambda: wait_at(both)
+    first, second = (Checkout(tmp_path / name, service) for name in ("first", "second"))
+    for checkout in (first, second):
+        checkout.declare(manifest(1))
+    with first.started("apply", "--auto-approve") as one, second.started("apply", "--auto-approve") as other:
+        assert {end(one).code, end(other).code} == {0}
+    service.before_create = lambda: None
+    address = "loyalty/daily/k00000"
+    pair = service.ids()[address]
+    if duplicates:
+        assert len(pair) == 1
+        assert first.recorded() == second.recorded() == {address: pair[0]}
+        return
+    assert len(pair) == 2
+    for checkout in (first, second, Checkout(tmp_path / "third", service)):
+        checkout.declare(manifest(1))
+        for command in (["plan"], ["apply", "--auto-approve"]):
+            refused = checkout.run(*command)
+            assert refused.code == 4, refused.text
+            assert all(batch in refused.text for batch in pair), refused.text
+            assert "import" in refused.text
+    kept, left = pair
+    settled = second.run("import", address, kept)
+    assert settled.code == 0, settled.text
+    assert second.recorded() == {address: kept}
+    again = second.run("plan", "--detailed-exitcode")
+    assert again.code == 0, again.text
+    service.set_status(left, "aborted")
+    for checkout in (first, second):
+        checkout.state.write_bytes(second.state.read_bytes())  # as Git would
+        again = checkout.run("plan", "--detailed-exitcode")
+        assert again.code == 0, again.text
+    assert service.creates == 2
+
+
+def wait_at(barrier: threading.Barrier) -> None:
+    """Go on when both are there; a later request does not wait."""
+    if not barrier.broken:
+        try:
+            barrier.wait(timeout=10)
+            barrier.abort()
+        except threading.BrokenBarrierError:
+            return
+
+
+def test_two_checkouts_that_race_for_many_make_pairs_that_are_all_named(tmp_path: Path, service: Service) -> None:
+    service.lag, service.answer_delay = 0.3, 0.05
+    first, second = (Checkout(tmp_path / name, service) for name in ("first", "second"))
+    for checkout in (first, second):
+        checkout.declare(manifest(20))
+    with first.started("apply", "--auto-approve") as one, second.started("apply", "--auto-approve") as other:
+        codes = {end(one).code, end(other).code}
+    assert codes <= {0, 3, 4}
+    twice = {address: many for address, many in service.ids().items() if len(many) > 1}
+    planned = first.run("plan")
+    assert planned.code == (4 if twice else 0), planned.text
+    for address in twice:
+        assert address in planned.out, planned.text
+    assert sorted(service.ids()) == addresses(20)
