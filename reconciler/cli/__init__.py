@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from reconciler import __version__
-from reconciler.cli.console import open_console
+from reconciler.cli.console import ensure_streams, open_console
 from reconciler.cli.invocation import Invocation
 from reconciler.cli.manifests import init, schema, validate
 from reconciler.cli.plans import apply, plan, show
@@ -18,7 +19,7 @@ from reconciler.cli.states import import_, output, state
 from reconciler.core.errors import ExitCode, ManifestInvalid, ReconcilerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 
@@ -63,12 +64,24 @@ def cli(
     )
 
 
+@cli.result_callback()
+@click.pass_context
+def finish(context: click.Context, /, code: object, **_: object) -> object:
+    """Turn a success that nobody could read into an error."""
+    trouble = context.obj.console.trouble
+    if trouble and code == ExitCode.OK:
+        context.obj.console.err([f"error: the output could not be written: {trouble[0]}"])
+        return ExitCode.ERROR
+    return code
+
+
 for command in (validate, plan, apply, show, output, import_, state, init, schema, emulator):
     cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code (design §9)."""
+    ensure_streams()
     sys.excepthook = _unexpected
     sys.exit(run(arguments))
 
@@ -106,22 +119,27 @@ def _explain(error: ReconcilerError) -> None:
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The last resort: a defect of ours. A user sees one line and a file, never a traceback."""
+    """The last resort: a defect of ours. A user sees two lines and gets a file to report, never a traceback."""
     import tempfile
-    import traceback
 
     with tempfile.NamedTemporaryFile(
         "w", prefix="reconciler-crash-", suffix=".txt", delete=False, encoding="utf-8"
     ) as report:
-        # The types and lines only: values could hold what must not be written down.
-        report.writelines(f"{f.filename}:{f.lineno} {f.name}\n" for f in traceback.extract_tb(trace))
-        report.write(f"{kind.__name__}\n")
-        for nested in getattr(error, "exceptions", ()):
-            report.write(f"  {type(nested).__name__}\n")
-            report.writelines(
-                f"  {f.filename}:{f.lineno} {f.name}\n" for f in traceback.extract_tb(nested.__traceback__)
-            )
+        report.writelines(f"{line}\n" for line in _frames(kind, error, trace))
     sys.stderr.write(
         f"error: internal error ({kind.__name__}): this is a defect of reconciler\n"
         f"hint: report it with {report.name}; whatever was done is in the journal, and a rerun picks it up\n"
     )
+    if "CI" in os.environ:  # a runner's files go with it
+        sys.stderr.writelines(f"  {line}\n" for line in _frames(kind, error, trace))
+
+
+def _frames(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Iterator[str]:
+    """Where it happened: types and lines only, since values could hold what must not be written down."""
+    import traceback
+
+    for frame in traceback.extract_tb(trace):
+        yield f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+    yield kind.__name__
+    for nested in getattr(error, "exceptions", ()):
+        yield from _frames(type(nested), nested, nested.__traceback__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -20,19 +20,44 @@ class Console:
     color_err: bool
     """Whether stderr takes colour."""
     verbose: int = 0
+    trouble: list[str] = field(default_factory=list)
+    """Why a stream took no more: a result that nobody got is not a success."""
 
     def out(self, lines: Iterable[str]) -> None:
         """Write lines of the result."""
-        _write(sys.stdout, lines)
+        self._write(sys.stdout, lines)
 
     def err(self, lines: Iterable[str]) -> None:
         """Write lines about the run."""
-        _write(sys.stderr, lines)
+        self._write(sys.stderr, lines)
+
+    def _write(self, stream: TextIO, lines: Iterable[str]) -> None:
+        try:
+            stream.writelines(f"{line}\n" for line in lines)
+            stream.flush()
+        except OSError as error:
+            # An apply must go on, whoever stopped reading (`| head`) or whatever disk a log fills.
+            if not isinstance(error, BrokenPipeError):
+                self.trouble.append(error.strerror or str(error))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     @property
     def is_interactive(self) -> bool:
         """Whether a person can be asked."""
         return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def ensure_streams() -> None:
+    """Open what a daemon or `>&-` closed: else the journal might become file descriptor 1, and prints end in it."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (as long as the process)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def open_console(color: str, verbose: int) -> Console:
@@ -47,12 +72,3 @@ def open_console(color: str, verbose: int) -> Console:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 must not end an apply
     return Console(wants(sys.stdout), wants(sys.stderr), verbose)
-
-
-def _write(stream: TextIO, lines: Iterable[str]) -> None:
-    try:
-        stream.writelines(f"{line}\n" for line in lines)
-        stream.flush()
-    except BrokenPipeError:
-        # The reader went away (`| head`); an apply must go on, so the rest is written to nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

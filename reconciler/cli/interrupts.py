@@ -6,41 +6,61 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.errors import ExitCode
 from reconciler.engine import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
+    from types import FrameType
 
 Result = TypeVar("Result")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]) -> Result:
     """Run the coroutine; raise KeyboardInterrupt when it was interrupted with nothing in flight."""
+
+    async def main() -> Result:
+        stop = Stop()
+        with _handled(stop, asyncio.get_running_loop()):
+            return await start(stop)
+
     try:
-        return asyncio.run(_main(start))
+        return asyncio.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
 
 
-async def _main(start: Callable[[Stop], Coroutine[object, object, Result]]) -> Result:
-    stop = Stop()
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(start(stop))
+@contextmanager
+def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Python's own handlers, not the loop's: they also run while the loop is blocked by a question or a lock."""
+    presses = 0
 
-    def on_signal() -> None:
-        if stop.requested:
-            sys.stderr.write("interrupted twice: leaving at once; the next run picks up from the journal\n")
-            sys.stderr.flush()
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            _say("interrupted twice: leaving at once; the next run picks up from the journal")
             os._exit(ExitCode.INTERRUPTED)
-        stop.request()
-        if stop.is_landing:
-            sys.stderr.write("interrupted: starting nothing new, waiting for what is under way (again to leave now)\n")
-        else:
-            task.cancel()
+        if not stop.is_landing:
+            raise KeyboardInterrupt
+        loop.call_soon_threadsafe(stop.request)
+        _say("interrupted: starting nothing new, waiting for what is under way (again to leave now)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    return await task
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, RuntimeError):  # RuntimeError: the signal struck in the middle of another write
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

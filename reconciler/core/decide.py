@@ -60,11 +60,13 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
 
     A field that is neither in the record nor in the manifest is nobody's business: no phantom differences.
     """
-    names = {
-        name
-        for name in (desired.spec.keys() | record.spec.keys()) - {"tags"}
-        if wanted(desired.spec, name) != known(record.spec, name, observed)
-    }
+    names: set[str] = set()
+    if desired.spec != record.spec:
+        names.update(
+            name
+            for name in (desired.spec.keys() | record.spec.keys()) - {"tags"}
+            if wanted(desired.spec, name) != known(record.spec, name, observed)
+        )
     if not desired.lifecycle.ignore_tags and tags_differ(desired.spec, record.spec, observed):
         names.add("tags")
     if desired.external_id is not None and not _same_base(desired.external_id, record):
@@ -264,15 +266,15 @@ def _update(desired: Desired, standing: Standing, differences: frozenset[str]) -
 def _as_found(desired: Desired, standing: Standing) -> Decision:
     """No difference: nothing, or what is left to write down."""
     deposed = standing.record.deposed + standing.deposed
+    if not deposed and standing.adopted is None and standing.previous_address is None:
+        return None
     after = replace(standing.record, address=desired.address, deposed=deposed)
     if standing.adopted is not None:
         action = Action.IMPORT if standing.imported else Action.ADOPT
         return _change(action, standing, standing.adopted, after, withdraw=deposed)
     if deposed:
         return _change(Action.DELETE, standing, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
-    if standing.previous_address is not None:
-        return _change(Action.MOVE, standing, Reason.MOVED, after)
-    return None
+    return _change(Action.MOVE, standing, Reason.MOVED, after)
 
 
 def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[str, ...]) -> Record:

@@ -100,6 +100,9 @@ class _Planner:
         self.imports = {entry.target: entry for entry in sides.imports}
         self.records, self.previous = self._renamed()
         self.holders = {record.id: address for address, record in self.records.items()}
+        self.looked_at: Desired | None = None
+        self.found: list[tuple[int, Observed]] = []
+        """What was found for the address that was looked at last: it is asked for several times in a row."""
         self.known_ids = {*self.holders}
         for record in self.records.values():
             if record.deposed or record.rivals:
@@ -184,15 +187,19 @@ class _Planner:
 
     def _candidates(self, desired: Desired) -> list[tuple[int, Observed]]:
         """Observed batches that carry an external id of this address, with their generation, oldest first."""
+        if self.looked_at is not desired:
+            self.looked_at, self.found = desired, self._carriers(desired)
+        return self.found
+
+    def _carriers(self, desired: Desired) -> list[tuple[int, Observed]]:
         observation = self.sides.observation
         if observation is None:
             return []
         found: dict[str, tuple[int, Observed]] = {}
-        for address in (desired.address, self.origins.get(desired.address)):
-            if address is None:
-                continue
-            first = external_id(self.sides.identity, replace(desired, address=address), 1)
-            for key in dict.fromkeys((stem(first), first)):
+        origin = self.origins.get(desired.address)
+        for named in (desired,) if origin is None else (desired, replace(desired, address=origin)):
+            first = external_id(self.sides.identity, named, 1)
+            for key in (stem(first), first):
                 for observed in observation.by_stem.get(key, ()):
                     generation = generation_of(desired, first, observed.external_id or "")
                     if generation is not None:

@@ -84,8 +84,10 @@ class Checkout:
         (folder / "reconciler.yaml").write_text(PROJECT, encoding="utf-8")
         (folder / "loyalty.yaml").write_text(text, encoding="utf-8")
 
-    def start(self, *arguments: str, prefix: Sequence[str] = (), **popen: Any) -> subprocess.Popen[str]:
-        """Start one command line; `prefix` is a program that starts it."""
+    def start(
+        self, *arguments: str, prefix: Sequence[str] = (), popen: Mapping[str, Any] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start one command line; `prefix` is a program that starts it, `popen` more for `Popen`."""
         found = importlib.util.find_spec("reconciler")
         assert found is not None
         assert found.origin is not None
@@ -104,7 +106,7 @@ class Checkout:
         }
         command = [*prefix, sys.executable, "-m", "reconciler", "-C", str(self.root), *arguments]
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, env=env, text=True, **{**streams, **popen})
+        return subprocess.Popen(command, env=env, text=True, **{**streams, **(popen or {})})
 
     def run(self, *arguments: str, timeout: float = 240.0) -> Ended:
         """Run one command line to its end."""
@@ -112,9 +114,11 @@ class Checkout:
             return end(process, timeout)
 
     @contextmanager
-    def started(self, *arguments: str, prefix: Sequence[str] = (), **popen: Any) -> Iterator[subprocess.Popen[str]]:
+    def started(
+        self, *arguments: str, prefix: Sequence[str] = (), popen: Mapping[str, Any] | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
         """A process that does not outlive the block."""
-        with self.start(*arguments, prefix=prefix, **popen) as process:
+        with self.start(*arguments, prefix=prefix, popen=popen) as process:
             try:
                 yield process
             finally:

@@ -10,6 +10,7 @@ import json
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -222,10 +223,8 @@ class _Server(ThreadingHTTPServer):
         self.service = service
         super().__init__(("127.0.0.1", 0), _Handler)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002  (the parent's)
         """A client that was killed is no defect; anything else is."""
-        import sys
-
         error = sys.exception()
         if not isinstance(error, ConnectionError):
             self.service.defects.append(repr(error))
@@ -244,10 +243,14 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the parent's name)
         """Say nothing."""
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # (the parent's name)
         self._serve()
 
-    do_POST = do_PATCH = do_GET
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
 
     def _serve(self) -> None:
         service = self.server.service
@@ -350,9 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _map(self, batches: list[Batch]) -> dict[str, Any]:
         wanted = set(self.query["properties"].split(",")) if "properties" in self.query else None
-        return {
-            each.id: {k: v for k, v in each.shown().items() if wanted is None or k in wanted} for each in batches
-        }
+        return {each.id: {k: v for k, v in each.shown().items() if wanted is None or k in wanted} for each in batches}
 
     # -- what is answered
 

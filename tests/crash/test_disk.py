@@ -27,7 +27,8 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform != "linux":
         pytest.skip("tmpfs is Linux's")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    made = subprocess.run(command, check=False, capture_output=True)
     if made.returncode:
         pytest.skip(f"cannot mount a tmpfs: {made.stderr.decode().strip()}")
     try:
@@ -51,7 +52,7 @@ def say_every_id(done: Ended, checkout: Checkout, service: Service) -> None:
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(checkout: Checkout, service: Service) -> None:
-    count = 600
+    count = 1_000
     checkout.declare(manifest(count, f"format: json, tags: {{note: [{'x' * 1000}]}}"))
     with mounted(checkout.state.parent, "size=1m"):
         done = checkout.apply()
@@ -77,16 +78,14 @@ def test_a_disk_that_is_full_from_the_start_is_known_before_the_first_request(
 ) -> None:
     checkout.declare(manifest(3))
     with mounted(checkout.state.parent, "size=64k"):
-        (checkout.state.parent / "ballast").write_bytes(b"x" * 1)
-        with pytest.raises(OSError, match="No space"), (checkout.state.parent / "ballast").open("wb") as file:
-            while True:
-                file.write(b"x" * 4096)
-                file.flush()
+        ballast = checkout.state.parent / "ballast"
+        with pytest.raises(OSError, match="No space"):
+            ballast.write_bytes(b"x" * 100_000)
         done = checkout.apply()
         assert done.code == 1, done.text
         assert "hint" in done.err
         assert service.creates == 0
-        (checkout.state.parent / "ballast").unlink()
+        ballast.unlink()
         assert checkout.apply().code == 0
         checkout.check(addresses(3))
 

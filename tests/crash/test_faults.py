@@ -56,12 +56,10 @@ def test_each_trouble_alone_costs_no_batch(checkout: Checkout, service: Service,
     service.on_create = Faults({fault: 0.4})
     checkout.settle = 0.6
     checkout.declare(manifest(12))
-    for _ in range(5):
-        done = checkout.apply()
-        assert done.code in {0, 3}, done.text
-        if done.code == 0:
-            break
-    assert done.code == 0, done.text
+    runs = [checkout.apply()]
+    while runs[-1].code == 3 and len(runs) < 5:
+        runs.append(checkout.apply())
+    assert runs[-1].code == 0, runs[-1].text
     checkout.check(addresses(12))
 
 
@@ -90,9 +88,7 @@ def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(
 
 
 @pytest.mark.parametrize("is_date", [False, True])
-def test_retry_after_is_honoured_as_seconds_and_as_a_date(
-    checkout: Checkout, service: Service, is_date: bool
-) -> None:
+def test_retry_after_is_honoured_as_seconds_and_as_a_date(checkout: Checkout, service: Service, is_date: bool) -> None:
     asked: list[float] = []
 
     def throttle_the_first() -> None:

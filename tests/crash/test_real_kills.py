@@ -64,9 +64,7 @@ def test_kills_amid_faults_leave_one_batch_an_address(checkout: Checkout, servic
 
 @pytest.mark.slow
 @pytest.mark.parametrize("had_state", [False, True])
-def test_a_kill_while_catalog_lags_creates_nothing_twice(
-    checkout: Checkout, service: Service, had_state: bool
-) -> None:
+def test_a_kill_while_catalog_lags_creates_nothing_twice(checkout: Checkout, service: Service, had_state: bool) -> None:
     """What the journal calls done and Catalog does not show yet is lagging, not missing; also beside an old state."""
     if had_state:
         checkout.declare(manifest(3))

@@ -139,7 +139,7 @@ def test_an_interrupt_at_the_question_means_no(checkout: Checkout, service: Serv
     """At a terminal, Ctrl-C answers the prompt at once."""
     checkout.declare(manifest(2))
     leader, follower = pty.openpty()
-    with checkout.started("apply", stdin=follower, stdout=follower, stderr=follower) as process:
+    with checkout.started("apply", popen=dict.fromkeys(("stdin", "stdout", "stderr"), follower)) as process:
         os.close(follower)
         seen = b""
         while b"Apply this plan" not in seen:
@@ -160,7 +160,7 @@ def test_an_interrupt_at_the_question_means_no(checkout: Checkout, service: Serv
 def test_a_reader_that_leaves_does_not_stop_an_apply(checkout: Checkout, form: str, both: bool) -> None:
     checkout.declare(manifest(12))
     err = subprocess.STDOUT if both else subprocess.PIPE
-    with checkout.started("-v", "apply", "--auto-approve", "--format", form, stderr=err) as process:
+    with checkout.started("-v", "apply", "--auto-approve", "--format", form, popen={"stderr": err}) as process:
         first_line_only(process.stdout)
         code = process.wait(timeout=30)
     assert code in {0, 141}
@@ -179,9 +179,11 @@ def first_line_only(stream: IO[str] | None) -> None:
 def test_an_output_on_a_full_disk_does_not_stop_an_apply(checkout: Checkout, form: str, stream: str) -> None:
     """The log's disk is full: that is no reason to leave batches half recorded."""
     checkout.declare(manifest(6))
-    with Path("/dev/full").open("w", encoding="utf-8") as full:
-        with checkout.started("-v", "apply", "--auto-approve", "--format", form, **{stream: full}) as process:
-            done = end(process)
+    with (
+        Path("/dev/full").open("w", encoding="utf-8") as full,
+        checkout.started("-v", "apply", "--auto-approve", "--format", form, popen={stream: full}) as process,
+    ):
+        done = end(process)
     assert "internal error" not in done.err, done.text
     checkout.check(addresses(6))
 
@@ -189,7 +191,7 @@ def test_an_output_on_a_full_disk_does_not_stop_an_apply(checkout: Checkout, for
 @pytest.mark.parametrize("descriptor", [1, 2])
 def test_an_output_that_is_closed_does_not_stop_an_apply(checkout: Checkout, descriptor: int) -> None:
     checkout.declare(manifest(6))
-    with checkout.started("apply", "--auto-approve", preexec_fn=lambda: os.close(descriptor)) as process:
+    with checkout.started("apply", "--auto-approve", popen={"preexec_fn": lambda: os.close(descriptor)}) as process:
         done = end(process)
     assert done.code == 0, done.text
     checkout.check(addresses(6))

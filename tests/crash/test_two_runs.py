@@ -1,4 +1,4 @@
-"""Two runs at once: on one checkout the second is told who is first; in two checkouts the pair is found, not guessed."""
+"""Two runs at once: on one checkout the second is told who is first; with two checkouts nothing is guessed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import getpass
 import re
 import socket
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,8 @@ from tests.crash.checkout import Checkout, addresses, end, manifest
 from tests.crash.test_signals import wait_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.crash.service import Service
 
 
