@@ -333,23 +333,29 @@ class _Engine:
         own = {self.records[address].external_id: self.records[address] for address in self.made}
         try:
             seen = await self.run.platform.batches_by_external_id(own.keys()) if own else []
-            for batches in _by_external_id(seen).values():
-                record = own[batches[0].external_id or ""]
-                first = min(batches, key=lambda batch: (batch.created or 0, batch.id))
+            for external_id, batches in _rivals(seen).items():
+                record = own[external_id]
                 mine = next((batch for batch in batches if batch.id == record.id), None)
-                if mine is not None and first.id != mine.id and mine.status_class is StatusClass.OPEN:
+                first = _first([batch for batch in batches if record.dataset in batch.datasets])
+                if (
+                    mine is not None
+                    and first is not None
+                    and first != mine.id
+                    and mine.status_class is StatusClass.OPEN
+                ):
                     await self._give_up(record, first)
         except (PlatformError, Stopped) as error:
             self.run.listener(Waiting(f"could not look for rivals of what was created: {error}"))
         except StoreFailed as error:
             self._break(error)
 
-    async def _give_up(self, record: Record, first: Observed) -> None:
+    async def _give_up(self, record: Record, first: str) -> None:
         await self.run.platform.act(record.id, Verb.ABORT)
-        await self.write(Done(replace(record, id=first.id, rivals=tuple(sorted({*record.rivals, record.id})))))
+        await self.write(Done(replace(record, id=first, rivals=tuple(sorted({*record.rivals, record.id})))))
         self.account.created -= 1
         self.account.adopted += 1
-        gone = f"{record.address}: another run created {first.id} first, so {record.id} was aborted"
+        self.account.yielded += 1
+        gone = f"{record.address}: another run created {first} first, so {record.id} was aborted"
         self.run.listener(Waiting(gone))
 
     # -- the account
@@ -393,7 +399,14 @@ class _Engine:
                 pass
 
 
-def _by_external_id(batches: list[Observed]) -> dict[str, list[Observed]]:
+def _first(batches: list[Observed]) -> str | None:
+    """The id of the one that was created first; None when Catalog does not say, since both runs must agree."""
+    if any(batch.created is None for batch in batches):
+        return None
+    return min(batches, key=lambda batch: (batch.created or 0, batch.id)).id if batches else None
+
+
+def _rivals(batches: list[Observed]) -> dict[str, list[Observed]]:
     """The live batches that share an external id with another one."""
     groups: dict[str, list[Observed]] = {}
     for batch in batches:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.batch import Observed, StatusClass
+from reconciler.core.collector import collector_paused
 from reconciler.core.identity import ENVIRONMENT_TAG, PROJECT_TAG
 from reconciler.core.observation import Observation
 from reconciler.core.planner import make_plan
@@ -103,7 +104,8 @@ class _Reader:
             self.seen[batch.id] = batch
 
     def plan(self) -> Plan:
-        observation = Observation.of(self.seen.values(), how=self.how())
+        with collector_paused():
+            observation = Observation.of(self.seen.values(), how=self.how())
         seen = replace(self.look.sides, observation=observation)
         return make_plan(seen, today=self.look.today, scope=self.look.scope, unsettled=self.look.unsettled)
 

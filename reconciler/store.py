@@ -10,13 +10,13 @@ and the journal in place, and folding a journal into a state that has it already
 
 from __future__ import annotations
 
-import gc
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from time import time_ns
 from typing import TYPE_CHECKING
 
+from reconciler.core.collector import collector_paused
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch
 from reconciler.core.journal import Decoded, Encoder, Header, decode
 from reconciler.core.replay import fold, open_intents
@@ -93,7 +93,7 @@ class Store:
             data = self._disk.read(self.path)
             written = [self._disk.status(path) for path in (self.path, self.journal)]
         changed = max((each.changed_at for each in written if each is not None), default=None)
-        with _collector_paused():
+        with collector_paused():
             state = State(self._identity) if data is None else parse(data, self._identity, str(self.path))
             decoded = self._decode(log)
             folded = self._fold(state, decoded, digest(data or b""))
@@ -150,7 +150,7 @@ class Store:
         if self._is_journal_open:
             raise RuntimeError("close the journal before the commit")
         check_identity(state.identity, self._identity, str(self.path))
-        with _collector_paused():
+        with collector_paused():
             data = dump(state)
         with _translated(f"writing `{self.path}`"):
             current = self._disk.read(self.path)
@@ -164,7 +164,7 @@ class Store:
     def _check_readable(self, data: bytes) -> None:
         """Never replace a state by one that the next run would refuse, whatever made it so."""
         try:
-            with _collector_paused():
+            with collector_paused():
                 parse(data, self._identity, str(self.path))
         except StateError as error:
             raise StateMismatch(
@@ -230,7 +230,7 @@ class Store:
         log = self._disk.read(self.journal)
         if log is None:
             return
-        with _collector_paused():
+        with collector_paused():
             undecided = open_intents(state, self._decode(log).entries)
         if undecided:
             encoder = Encoder()
@@ -264,15 +264,3 @@ def _translated(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise store_failed(error, doing) from error
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Read and write a big state in half the time: its values have no cycles to find."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

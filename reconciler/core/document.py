@@ -8,9 +8,8 @@ the first that is exceeded. Positions are not kept: `positions` finds them again
 
 from __future__ import annotations
 
-import gc
 import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,7 +24,7 @@ from reconciler.core.source import Data, Document, Plain
 from reconciler.core.wording import quoted, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 MAX_DEPTH = 64
 """Collections within collections (design.md §4)."""
@@ -50,18 +49,6 @@ UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uf
 
 class _Stop(Exception):
     """Nothing more can be read from this file; the reason is already among the diagnostics."""
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Pause the cyclic garbage collector: it is most of the time of building a million acyclic values."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def load(text: str, file: str, *, max_nodes: int = MAX_NODES) -> tuple[list[Document], list[Diagnostic]]:

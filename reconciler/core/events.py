@@ -81,6 +81,8 @@ class Account:
     forgotten: int = 0
     moved: int = 0
     skipped: int = 0
+    yielded: int = 0
+    """Batches of this run that were aborted again, because another run created theirs first."""
     failures: list[Failure] = field(default_factory=list)
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
     """Address and id of batches that exist but could not be written down: the disk failed."""

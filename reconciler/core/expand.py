@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import join
 from reconciler.core.batch import Desired
+from reconciler.core.collector import collector_paused
 from reconciler.core.diagnostics import Diagnostic, Place, Span, in_order
-from reconciler.core.document import collector_paused
 from reconciler.core.findings import Finding, resolve
 from reconciler.core.manifest_dimensions import backwards
 from reconciler.core.positions import locate

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from reconciler.core.collector import collector_paused
 from reconciler.core.declaration import BatchManifest, DatasetManifest, Manifests
 from reconciler.core.diagnostics import Diagnostic, Place, has_errors, in_order
-from reconciler.core.document import collector_paused, load
+from reconciler.core.document import load
 from reconciler.core.errors import SettingsInvalid
 from reconciler.core.findings import Finding, resolve
 from reconciler.core.manifest_batches import BatchReader

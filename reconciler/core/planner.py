@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
+from reconciler.core.collector import collector_paused
 from reconciler.core.decide import (
     GONE_REASONS,
     Standing,
@@ -54,8 +55,9 @@ class Sides:
 def make_plan(sides: Sides, *, today: date, scope: Scope | None = None, unsettled: int = 0) -> Plan:
     """The plan for the three sides, in the order of addresses whatever the order of manifests and answers."""
     scope = scope or Scope()
-    planner = _Planner(sides, scope)
-    planner.run()
+    with collector_paused():
+        planner = _Planner(sides, scope)
+        planner.run()
     return Plan(
         identity=sides.identity,
         today=today,

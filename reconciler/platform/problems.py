@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 LONGEST_EXCERPT = 300
 LONGEST_SCAN = 20_000
 """Characters of a service's text that are looked at before it is cut down."""
+NO_CONNECTION_TRIES = 6
+"""About a quarter of a minute with the back-off: a wrong host or a dead network is told soon, a rerun costs nothing."""
+SERVICE_DOWN_TRIES = 10
+"""Of a read, about a minute with the back-off: a service that is down for longer is told."""
 WRONG_HOST_TRIES = 8
 """A web page, or a body without an end, is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
 
@@ -108,7 +112,10 @@ def failure_of_answer(asked: Asked, answer: Answer, redact: Callable[[str], str]
         status=answer.status,
         request_id=_redacted(answer.request_id, redact),
     )
-    return Failure(outcome, error, retry_after=answer.retry_after(now))
+    is_down = asked.is_read and outcome is Outcome.UNKNOWN
+    return Failure(
+        outcome, error, retry_after=answer.retry_after(now), most_tries=SERVICE_DOWN_TRIES if is_down else None
+    )
 
 
 def failure_of_error(asked: Asked, error: httpx.HTTPError | httpx.InvalidURL, redact: Callable[[str], str]) -> Failure:
@@ -116,13 +123,15 @@ def failure_of_error(asked: Asked, error: httpx.HTTPError | httpx.InvalidURL, re
     outcome = outcome_of_error(error)
     reason = excerpt(f"{type(error).__name__}: {error}", redact)
     if outcome is not Outcome.NEVER_SENT:
-        return Failure(outcome, _unsure(asked)(f"no answer to: {asked.what}", detail=reason, hint=LATER_HINT))
+        unsure = _unsure(asked)(f"no answer to: {asked.what}", detail=reason, hint=LATER_HINT)
+        return Failure(outcome, unsure, most_tries=SERVICE_DOWN_TRIES if asked.is_read else None)
     if is_untrusted(error):
         hint = "its certificate is not trusted: set `SSL_CERT_FILE` to the bundle of your private CA"
         refused = NeverSent(f"no safe connection to {asked.what}", detail=reason, hint=hint)
         return Failure(outcome, refused, most_tries=1)
     hint = f"check the network, the proxy variables and `{asked.variable}`"
-    return Failure(outcome, NeverSent(f"no connection to {asked.what}", detail=reason, hint=hint))
+    error_to_tell = NeverSent(f"no connection to {asked.what}", detail=reason, hint=hint)
+    return Failure(outcome, error_to_tell, most_tries=NO_CONNECTION_TRIES)
 
 
 def failure_of_silence(asked: Asked, seconds: float) -> Failure:

@@ -198,15 +198,15 @@ def _list(value: Json) -> list[Json]:
 def _texts(value: Json) -> list[str]:
     """One tag may be a list, an empty list, or a bare scalar (aep-api.md §4)."""
     values = value if isinstance(value, list) else [value]
-    return [text for text in map(_text, values) if text is not None]
+    return [text for each in values if (text := _text(each)) is not None]
 
 
 def _text(value: Json) -> str | None:
+    if isinstance(value, str):  # nearly always, and a refresh asks a million times
+        return value if value.isascii() else _clean(value)
     match value:
         case bool():
             return "true" if value else "false"
-        case str():
-            return _clean(value)
         case int() | float():
             return str(value)
         case _:

@@ -104,6 +104,7 @@ class Stream:
             "remove": account.destroyed,
             "skipped": account.skipped,
             "unknown": account.unknown,
+            "yielded": account.yielded,
         }
         yield self._line("info", complete_line(account), "change_summary", changes=changes)
 

@@ -105,6 +105,7 @@ def account_lines(account: Account, *, color: bool) -> Iterator[str]:
         yield f"Also {', '.join(others)}."
     if account.cause is not None:
         yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
+        yield from (f"    {for_terminal(line)}" for line in (account.cause.detail or "").splitlines())
         if account.cause.hint:
             yield f"{paint.cyan('hint:')} {for_terminal(account.cause.hint)}"
     yield from (f"Next: {step}" for step in next_steps(account))
@@ -128,6 +129,7 @@ def other_counts(account: Account) -> list[str]:
         (account.adopted, "adopted"),
         (account.forgotten, "forgotten"),
         (account.moved, "moved"),
+        (account.yielded, "given up to another run that was first"),
         (len(account.failures) - account.unknown, "failed"),
         (account.unknown, "with an unknown outcome"),
         (account.skipped, "not started"),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.document import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS, collector_paused, load
+from reconciler.core.collector import collector_paused
+from reconciler.core.document import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS, load
 from reconciler.core.source import Data, Plain, Source
 
 if TYPE_CHECKING:

@@ -56,6 +56,7 @@ def test_after_a_finished_run_everything_is_adopted(
 def test_after_a_half_finished_run_only_what_is_missing_is_created(
     checkout: Checkout, service: Service, names: tuple[str, ...], had_state: bool
 ) -> None:
+    checkout.settle = 0.5
     if had_state:
         checkout.declare(manifest(3))
         assert checkout.apply().code == 0

@@ -6,6 +6,7 @@ import getpass
 import re
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,27 +60,49 @@ def test_a_lock_dies_with_its_process(checkout: Checkout, service: Service) -> N
     assert len(service.batches) == 1
 
 
-@pytest.mark.parametrize("duplicates", [0, 409])
-def test_two_checkouts_that_race_are_reported_and_settled_by_a_person(
-    tmp_path: Path, service: Service, duplicates: int
-) -> None:
-    """Both have looked before either creates: the worst that two CI runners can do."""
-    service.duplicates = duplicates
+def race(tmp_path: Path, service: Service, count: int = 1) -> tuple[Checkout, Checkout]:
+    """Two checkouts whose first creates arrive together: both have looked before either creates."""
     both = threading.Barrier(2)
     service.before_create = lambda: wait_at(both)
     first, second = (Checkout(tmp_path / name, service) for name in ("first", "second"))
     for checkout in (first, second):
-        checkout.declare(manifest(1))
+        checkout.declare(manifest(count))
     with first.started("apply", "--auto-approve") as one, second.started("apply", "--auto-approve") as other:
-        assert {end(one).code, end(other).code} == {0}
+        ends = (end(one), end(other))
+    assert {each.code for each in ends} == {0}, ends
     service.before_create = lambda: None
+    return first, second
+
+
+def wait_at(barrier: threading.Barrier) -> None:
+    """Go on when both are there; a later request does not wait."""
+    if not barrier.broken:
+        try:
+            barrier.wait(timeout=10)
+            barrier.abort()
+        except threading.BrokenBarrierError:
+            return
+
+
+@pytest.mark.parametrize("duplicates", [0, 409, 400])
+def test_two_checkouts_that_race_end_with_one_batch(tmp_path: Path, service: Service, duplicates: int) -> None:
+    """The service refuses the second create, or the later run gives way; both record the same batch."""
+    service.duplicates = duplicates
+    first, second = race(tmp_path, service, 6)
+    assert first.recorded() == second.recorded()
+    for checkout in (first, second):
+        checkout.check(addresses(6))
+
+
+def test_a_pair_that_catalog_showed_too_late_is_reported_and_settled_by_a_person(
+    tmp_path: Path, service: Service
+) -> None:
+    service.lag = 1.5
+    first, second = race(tmp_path, service)
     address = "loyalty/daily/k00000"
     pair = service.ids()[address]
-    if duplicates:
-        assert len(pair) == 1
-        assert first.recorded() == second.recorded() == {address: pair[0]}
-        return
     assert len(pair) == 2
+    time.sleep(1.6)
     for checkout in (first, second, Checkout(tmp_path / "third", service)):
         checkout.declare(manifest(1))
         for command in (["plan"], ["apply", "--auto-approve"]):
@@ -101,24 +124,15 @@ def test_two_checkouts_that_race_are_reported_and_settled_by_a_person(
     assert service.creates == 2
 
 
-def wait_at(barrier: threading.Barrier) -> None:
-    """Go on when both are there; a later request does not wait."""
-    if not barrier.broken:
-        try:
-            barrier.wait(timeout=10)
-            barrier.abort()
-        except threading.BrokenBarrierError:
-            return
-
-
 def test_two_checkouts_that_race_for_many_make_pairs_that_are_all_named(tmp_path: Path, service: Service) -> None:
-    service.lag, service.answer_delay = 0.3, 0.05
+    service.lag, service.answer_delay = 0.5, 0.05
     first, second = (Checkout(tmp_path / name, service) for name in ("first", "second"))
     for checkout in (first, second):
         checkout.declare(manifest(20))
     with first.started("apply", "--auto-approve") as one, second.started("apply", "--auto-approve") as other:
         codes = {end(one).code, end(other).code}
     assert codes <= {0, 3, 4}
+    time.sleep(0.6)
     twice = {address: many for address, many in service.ids().items() if len(many) > 1}
     planned = first.run("plan")
     assert planned.code == (4 if twice else 0), planned.text

@@ -284,7 +284,7 @@ def test_without_a_token_nothing_was_sent() -> None:
         assert not sent
         return clock() - 1_000
 
-    assert 60 <= run(main()) < 61
+    assert run(main()) < 30, "six tries, then it is told"
 
 
 def test_one_who_gives_up_waiting_does_not_end_the_renewal_of_the_others() -> None:

@@ -131,16 +131,22 @@ def test_what_had_no_effect_is_sent_again(step: httpx.Response | Exception) -> N
     assert len(sent) == len(script.requests) == 3
 
 
-@pytest.mark.parametrize(
-    ("step", "error"), [(httpx.Response(429), Throttled), (httpx.ConnectError("refused"), NeverSent)]
-)
-def test_after_the_deadline_it_is_given_up(step: httpx.Response | Exception, error: type[Exception]) -> None:
+def test_after_the_deadline_it_is_given_up() -> None:
     async def main() -> float:
-        with pytest.raises(error):
-            await create(Script(step), deadline=60)
+        with pytest.raises(Throttled):
+            await create(Script(httpx.Response(429)), deadline=60)
         return clock() - 1_000
 
     assert 60 <= run(main()) < 61
+
+
+def test_without_a_connection_it_is_given_up_soon() -> None:
+    async def main() -> float:
+        with pytest.raises(NeverSent):
+            await create(Script(httpx.ConnectError("refused")))
+        return clock() - 1_000
+
+    assert run(main()) < 30
 
 
 def test_an_unknown_outcome_after_a_throttled_one_is_unknown() -> None:

@@ -360,7 +360,7 @@ def test_a_read_that_fails_leaves_nothing_unknown() -> None:
         assert (caught.value.status, caught.value.request_id) == (500, "R-77")
         return clock() - 1_000
 
-    assert 300 <= run(main()) < 301
+    assert 5 <= run(main()) < 120, "ten tries, then it is told"
 
 
 def test_a_web_page_is_given_up_soon_and_said_to_be_one() -> None:
