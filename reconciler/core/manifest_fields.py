@@ -7,6 +7,7 @@ scalars only, in the spellings of YAML 1.2. No field can name a host, a credenti
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal, LiteralString
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -120,6 +121,13 @@ def _printable(value: str) -> str:
 
 
 def _tag_name(value: str) -> str:
+    _check_tag_name(value)
+    return value
+
+
+@lru_cache(maxsize=1_000)
+def _check_tag_name(value: str) -> None:
+    """Refuse what is no tag name; a project has few of them, and each of its batches has some."""
     _printable(value)
     folded = value.casefold()
     if not value or re.search(r"[,:*\s]", value):
@@ -130,7 +138,6 @@ def _tag_name(value: str) -> str:
             "names that begin with `adobe`, `acp_` or `reconciler_`, `unifiedProfile` and `unifiedIdentity` are taken"
         )
         raise mistake("reserved-tag", f"the tag name {quoted(value)} is reserved", hint)
-    return value
 
 
 def _address(value: str) -> str:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from reconciler.core import lines
-from reconciler.core.address import is_address
+from reconciler.core.address import MAX_LENGTH
 from reconciler.core.batch import OnRemove, Record
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
@@ -33,8 +33,9 @@ RESTORE = "restore the file from Git, or make it anew from Catalog with `reconci
 
 HEADER_FIELDS = frozenset({"format", "project", "environment", "org", "sandbox"})
 _TEXT = r'"([^"\\\x00-\x1f]+)"'
+_ADDRESS = r'"([a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*)"'
 _PLAIN = re.compile(
-    rf'\{{"address": {_TEXT}, "id": {_TEXT}, "dataset": {_TEXT}, "external_id": {_TEXT}, '
+    rf'\{{"address": {_ADDRESS}, "id": {_TEXT}, "dataset": {_TEXT}, "external_id": {_TEXT}, '
     r'"generation": ([1-9][0-9]{0,8}), "on_remove": "(forget|delete)"'
 )
 _ON_REMOVE = {each.value: each for each in OnRemove}
@@ -211,7 +212,7 @@ def _record(row: str, specs: dict[str, Spec]) -> Record:
     if plain is None or spec is None:
         return lines.record_in(lines.fields_of(text))
     address, batch, dataset, external_id, generation, on_remove = plain.groups()
-    if not is_address(address):
+    if len(address) > MAX_LENGTH:
         raise LineError(lines.NO_ADDRESS)
     return Record(address, batch, dataset, external_id, int(generation), _ON_REMOVE[on_remove], spec)
 

@@ -93,7 +93,7 @@ class AepPlatform:
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
         """Those of the ids that exist, by id."""
         wanted = sorted({_checked(batch, "batch") for batch in ids})
-        parts = chunks(wanted, self._catalog("/batches/", PROJECTION))
+        parts = chunks(wanted, self._catalog("/batches/"))
         found = await _side_by_side(self._read_ids(part) for part in parts)
         return {batch.id: batch for part in found for batch in part}
 
@@ -121,7 +121,8 @@ class AepPlatform:
         is missing, so that the others are not taken for missing too.
         """
         asked = Asked(f"read {_count(ids, 'batch', 'batches')}", is_read=True)
-        call = Call(asked, "GET", self._catalog(f"/batches/{','.join(ids)}", PROJECTION), LARGEST_LIST)
+        # No `properties` here: Adobe's description of this call does not have it (aep-api.md §8.1 does, for several).
+        call = Call(asked, "GET", self._catalog(f"/batches/{','.join(ids)}"), LARGEST_LIST)
         try:
             page = await self._exchange.read(call, _read_page)
         except NotFound:
@@ -176,9 +177,7 @@ class AepPlatform:
         path = f"/batches/{_checked(batch, 'batch')}"
         asked = Asked(f"{action.value.lower()} batch `{batch}`", is_read=False)
         act = Call(asked, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": action.value}))
-        look = Call(
-            Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path, PROJECTION), LARGEST_OBJECT
-        )
+        look = Call(Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path), LARGEST_OBJECT)
         attempt = ActionAttempt(self._exchange, batch, action, act, look)
         await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
 
@@ -191,7 +190,7 @@ class AepPlatform:
         look = Call(
             Asked(f"read the tags of batch `{batch}`", is_read=True),
             "GET",
-            self._catalog(path, {"properties": "tags,version"}),
+            self._catalog(path),
             LARGEST_OBJECT,
         )
         write = Call(Asked(f"change the tags of batch `{batch}`", is_read=False), "PATCH", self._catalog(path))

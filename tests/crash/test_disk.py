@@ -52,8 +52,8 @@ def check_every_id_is_told(checkout: Checkout, service: Service, *runs: Ended) -
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(checkout: Checkout, service: Service) -> None:
-    count = 1_000
-    checkout.declare(manifest(count, f"format: json, tags: {{note: [{'x' * 1000}]}}"))
+    count = 500
+    checkout.declare(manifest(count, f"format: json, tags: {{note: [{'x' * 2000}]}}"))
     with mounted(checkout.state.parent, "size=1m"):
         done = checkout.apply()
         assert done.code == 1, done.text

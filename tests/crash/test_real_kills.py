@@ -25,9 +25,9 @@ SECONDS_TO_START = 0.3
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("duplicates", [0, 409, 400])
+@pytest.mark.parametrize("duplicates", [0, 409])
 def test_kills_at_random_leave_one_batch_an_address(checkout: Checkout, service: Service, duplicates: int) -> None:
-    count, kills, dice = scaled(20), scaled(10) if duplicates == 0 else scaled(3), random.Random(duplicates)
+    count, kills, dice = scaled(20), scaled(10) if duplicates == 0 else scaled(2), random.Random(duplicates)
     service.duplicates, service.lag = duplicates, 0.3
     service.slowness = 0.02
     service.answer_delay = 0.1
@@ -49,7 +49,7 @@ def test_kills_at_random_leave_one_batch_an_address(checkout: Checkout, service:
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_kills_amid_faults_leave_one_batch_an_address(checkout: Checkout, service: Service) -> None:
-    count, kills, dice = scaled(20), scaled(6), random.Random(7)
+    count, kills, dice = scaled(20), scaled(4), random.Random(7)
     service.lag = 0.3
     service.on_create = Faults({"cut_after": 0.2, "error_after": 0.1, "html_after": 0.05, "throttled": 0.1})
     service.on_read = Faults({"error_before": 0.05, "cut_before": 0.05})

@@ -91,8 +91,7 @@ def test_a_signal_while_planning_ends_the_run_at_once(
     assert service.creates == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize(("number", "reads"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_a_signal_while_waiting_for_a_next_try_does_not_wait_for_it(
     checkout: Checkout, service: Service, number: signal.Signals, reads: bool
 ) -> None:
@@ -155,8 +154,7 @@ def test_an_interrupt_at_the_question_means_no(checkout: Checkout, service: Serv
     assert service.creates == 0
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("form", "both"), [("text", False), ("json", False), ("text", True)])
 def test_a_reader_that_leaves_does_not_stop_an_apply(checkout: Checkout, form: str, both: bool) -> None:
     checkout.declare(manifest(12))
     err = subprocess.STDOUT if both else subprocess.PIPE
@@ -174,8 +172,7 @@ def first_line_only(stream: IO[str] | None) -> None:
     stream.close()
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize(("form", "stream"), [("text", "stdout"), ("json", "stdout"), ("text", "stderr")])
 def test_an_output_on_a_full_disk_does_not_stop_an_apply(checkout: Checkout, form: str, stream: str) -> None:
     """The log's disk is full: that is no reason to leave batches half recorded."""
     checkout.declare(manifest(6))

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def test_a_second_run_on_one_checkout_is_told_who_where_and_since_when(checkout: Checkout, service: Service) -> None:
-    service.answer_delay = 4.0
+    service.answer_delay = 2.5
     checkout.declare(manifest(1))
     with checkout.started("apply", "--auto-approve") as first:
         wait_for(service, 1)
-        for command in (["apply", "--auto-approve"], ["state", "rm", "loyalty/daily/k00000"], ["plan"]):
+        for command in (["apply", "--auto-approve"], ["state", "rm", "loyalty/daily/k00000"]):
             second = checkout.run(*command)
             assert second.code == 5, second.text
             assert f"{getpass.getuser()}@{socket.gethostname()}" in second.err

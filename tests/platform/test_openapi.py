@@ -26,7 +26,6 @@ pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason="Adobe's OpenAPI file
 
 WAIVED = {
     "inputFormat.format": "every published request is lower case, the enum is not (aep-api.md §3.1, §13)",
-    "retrieveBatch?properties": "documented for the look-up of several objects (aep-api.md §8.1)",
 }
 """Where Adobe's description is known to differ from its pages, with the reason."""
 
