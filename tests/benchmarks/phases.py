@@ -57,7 +57,10 @@ class Bench:
         with measured("parse and expand", self.costs):
             declared = operations.declare(self.workspace)
         store = operations.open_store(self.workspace, declared)
-        made = State(declared.identity, {each.address: _record(declared, each, n) for n, each in enumerate(declared.desired.values())})
+        made = State(
+            declared.identity,
+            {each.address: _record(declared, each, n) for n, each in enumerate(declared.desired.values())},
+        )
         with measured("commit", self.costs, self.disk):
             store.commit(made)
         del made
