@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,7 +188,6 @@ def main(words: Iterable[str] | None = None) -> None:
     parser.add_argument("--groups", type=int, default=1)
     parser.add_argument("--written", type=int, default=1)
     arguments = parser.parse_args(list(words) if words is not None else None)
-    time.sleep(0)
     json.dump([cost.to_json() for cost in FLOORS[arguments.floor](arguments)], sys.stdout)
 
 

@@ -1,4 +1,4 @@
-"""What a piece of work cost: seconds, peak memory, bytes written, fsyncs. Counts nothing by itself but what it wraps."""
+"""What a piece of work cost: seconds, peak memory, bytes written, fsyncs. Counts nothing but what it wraps."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import json
 import sys
-import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,8 +104,6 @@ class Bench:
 
     async def applied(self, declared: Declared, plan: Plan, url: str) -> None:
         """The first apply: every batch is created, as far as `most` goes."""
-        from dataclasses import replace
-
         plan = replace(plan, changes=plan.changes[: self.most])
         store = Store(self.root / "state" / "applied.jsonl", declared.identity, self.disk)
         records: dict[str, Record] = {}
@@ -154,7 +152,6 @@ def main() -> None:
     parser.add_argument("--parallelism", type=int, default=8)
     parser.add_argument("--most", type=int, default=10_000)
     arguments = parser.parse_args()
-    time.sleep(0)
     costs = Bench(arguments.root, arguments.parallelism, arguments.most).run()
     json.dump([cost.to_json() for cost in costs], sys.stdout)
 

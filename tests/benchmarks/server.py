@@ -163,7 +163,7 @@ async def serve(world: World) -> None:
 
 @contextmanager
 def served(state: Path | None = None) -> Iterator[str]:
-    """A server in a process of its own for the block; its URL. It holds the batches of the state file, if one is given."""
+    """The URL of a server in a process of its own; it holds the batches of the state file, if one is given."""
     command = [sys.executable, "-m", "tests.benchmarks.server", *(["--state", str(state)] if state else [])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -171,9 +171,7 @@ def served(state: Path | None = None) -> Iterator[str]:
         yield process.stdout.readline().strip()
     finally:
         process.terminate()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
+        process.communicate()
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
+
 def commands(block: str) -> list[tuple[str, str]]:
     """The commands of a console block, each with the output printed under it."""
     found = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]

@@ -150,12 +150,16 @@ class Checkout:
         return {line["address"]: line["id"] for line in lines[1:-1]}
 
     def check(self, expected: Sequence[str]) -> None:
-        """The first promise: one live batch an address, all recorded, nothing open, and nothing left to do."""
+        """The first promise: one live batch an address, all recorded, and nothing open."""
         ids = self.service.ids()
         assert {address: many for address, many in ids.items() if len(many) > 1} == {}
         assert {address: many[0] for address, many in ids.items()} == self.recorded()
         assert sorted(ids) == sorted(expected)
         assert not self.journal.exists()
+
+    def check_settled(self, expected: Sequence[str]) -> None:
+        """The first promise, and that the next plan finds nothing left to do."""
+        self.check(expected)
         again = self.run("plan", "--detailed-exitcode")
         assert again.code == 0, again.text
         assert "No changes." in again.out, again.text

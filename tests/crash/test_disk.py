@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(checkout: Checkout,
         remount(checkout.state.parent, "size=64m")
         done = checkout.apply()
         assert done.code == 0, done.text
-        checkout.check(addresses(count))
+        checkout.check_settled(addresses(count))
 
 
 def test_a_disk_that_is_full_from_the_start_is_known_before_the_first_request(

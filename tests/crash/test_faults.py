@@ -45,7 +45,7 @@ def test_every_trouble_at_once_costs_no_batch(checkout: Checkout, service: Servi
     print(f"{count} batches, {service.creates} creates sent, {runs} run(s), {time.monotonic() - began:.1f} s")
     service.heal()
     assert done.code == 0, done.text
-    checkout.check(addresses(count))
+    checkout.check_settled(addresses(count))
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(
     checkout.settle = 0.5
     done = checkout.apply()
     assert done.code == 0, done.text
-    checkout.check(addresses(2))
+    checkout.check_settled(addresses(2))
 
 
 @pytest.mark.parametrize("is_date", [False, True])

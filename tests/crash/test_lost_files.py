@@ -48,7 +48,7 @@ def test_after_a_finished_run_everything_is_adopted(
     done = checkout.apply()
     assert done.code == 0, done.text
     assert service.creates == 8
-    checkout.check(addresses(8))
+    checkout.check_settled(addresses(8))
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
@@ -65,7 +65,7 @@ def test_after_a_half_finished_run_only_what_is_missing_is_created(
     lose(checkout, names)
     done = checkout.apply()
     assert done.code == 0, done.text
-    checkout.check(addresses(20))
+    checkout.check_settled(addresses(20))
 
 
 def test_a_damaged_journal_is_set_aside_and_the_next_run_adopts(checkout: Checkout, service: Service) -> None:
@@ -102,13 +102,13 @@ def test_a_state_cut_short_is_refused_and_rebuild_mends_it(checkout: Checkout, s
 
 def test_rebuild_after_a_kill_loses_no_open_intent(checkout: Checkout, service: Service) -> None:
     checkout.declare(manifest(12))
-    service.lag = 2.0
+    service.lag, checkout.settle = 1.2, 2.0
     half_finish(checkout, service, after=6)
     rebuilt = checkout.run("state", "rebuild")
     assert rebuilt.code == 0, rebuilt.text
     done = checkout.apply()
     assert done.code == 0, done.text
-    checkout.check(addresses(12))
+    checkout.check_settled(addresses(12))
 
 
 def test_rebuild_keeps_an_imported_record_though_the_journal_is_damaged(checkout: Checkout, service: Service) -> None:

@@ -43,7 +43,7 @@ def test_kills_at_random_leave_one_batch_an_address(checkout: Checkout, service:
     done = checkout.apply()
     assert done.code == 0, done.text
     print(f"{struck} kills, {count} batches, {service.creates} creates sent")
-    checkout.check(addresses(count))
+    checkout.check_settled(addresses(count))
 
 
 @pytest.mark.slow
@@ -59,7 +59,7 @@ def test_kills_amid_faults_leave_one_batch_an_address(checkout: Checkout, servic
     done = checkout.apply()
     assert done.code == 0, done.text
     print(f"{struck} kills, {count} batches, {service.creates} creates sent")
-    checkout.check(addresses(count))
+    checkout.check_settled(addresses(count))
 
 
 @pytest.mark.slow
@@ -70,9 +70,9 @@ def test_a_kill_while_catalog_lags_creates_nothing_twice(checkout: Checkout, ser
         checkout.declare(manifest(3))
         assert checkout.apply().code == 0
         os.utime(checkout.state, (0, 0))
-    service.lag = 2.0
+    service.lag, checkout.settle = 1.2, 2.0
     checkout.declare(manifest(20))
     half_finish(checkout, service, after=10)
     done = checkout.apply()
     assert done.code == 0, done.text
-    checkout.check(addresses(20))
+    checkout.check_settled(addresses(20))

@@ -70,7 +70,7 @@ def test_the_second_signal_leaves_at_once_and_a_rerun_adopts(
     service.answer_delay = 0.0
     assert checkout.apply().code == 0
     assert service.creates == COUNT
-    checkout.check(addresses(COUNT))
+    checkout.check_settled(addresses(COUNT))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -91,7 +91,7 @@ def test_two_checkouts_that_race_end_with_one_batch(tmp_path: Path, service: Ser
     first, second = race(tmp_path, service, 6)
     assert first.recorded() == second.recorded()
     for checkout in (first, second):
-        checkout.check(addresses(6))
+        checkout.check_settled(addresses(6))
 
 
 def test_a_pair_that_catalog_showed_too_late_is_reported_and_settled_by_a_person(
