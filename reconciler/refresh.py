@@ -76,8 +76,8 @@ async def refresh(platform: Platform, look: Look) -> Refreshed:
     await reader.read_recorded()
     plan = reader.plan()
     while missing := reader.unread(plan):
-        await reader.read_external_ids(missing)
-        plan = reader.plan()
+        if await reader.read_external_ids(missing):
+            plan = reader.plan()
     return Refreshed(plan, await reader.absent_datasets(plan))
 
 
@@ -99,9 +99,11 @@ class _Reader:
             ids.update(record.deposed)
         return ids
 
-    def add(self, batches: Iterable[Observed]) -> None:
-        for batch in batches:
-            self.seen[batch.id] = batch
+    def add(self, batches: Iterable[Observed]) -> bool:
+        """Take note of the batches; whether any of them is news."""
+        news = {batch.id: batch for batch in batches if self.seen.get(batch.id) != batch}
+        self.seen.update(news)
+        return bool(news)
 
     def plan(self) -> Plan:
         with collector_paused():
@@ -178,10 +180,11 @@ class _Reader:
         """External ids that a create of the plan would use and that nobody has looked up yet."""
         return {c.after.external_id for c in plan.changes if c.creates and c.after is not None} - self.probed
 
-    async def read_external_ids(self, external_ids: Collection[str]) -> None:
+    async def read_external_ids(self, external_ids: Collection[str]) -> bool:
+        """Look the external ids up; whether that showed anything new."""
         wanted = sorted(set(external_ids))
         self.probed.update(wanted)
-        self.add(await self.platform.batches_by_external_id(wanted))
+        return self.add(await self.platform.batches_by_external_id(wanted))
 
     async def absent_datasets(self, plan: Plan) -> frozenset[str]:
         """Datasets that would get their first batch and do not exist: the create's error is undocumented."""

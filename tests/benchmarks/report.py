@@ -6,14 +6,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.benchmarks.measure import Cost
 
 SMALLEST_FLOOR = 0.01
 """Seconds: a ratio to less says nothing."""
 
-COLUMNS = ("phase", "seconds", "floor", "ratio", "peak MiB", "floor", "written", "fsyncs", "calls")
+COLUMNS = (
+    "phase",
+    "seconds",
+    "floor",
+    "ratio",
+    "CPU",
+    "floor",
+    "ratio",
+    "peak MiB",
+    "floor",
+    "written",
+    "fsyncs",
+    "calls",
+)
 
 
 @dataclass
@@ -28,19 +41,27 @@ class Measured:
 
     def ratio(self, phase: Cost) -> float | None:
         """How many times as long as its floor a phase took: by request where both made some, else by time."""
+        return self._ratio(phase, lambda cost: cost.seconds)
+
+    def cpu_ratio(self, phase: Cost) -> float | None:
+        """The same by processor time, which other work on the machine changes least."""
+        return self._ratio(phase, lambda cost: cost.cpu)
+
+    def _ratio(self, phase: Cost, of: Callable[[Cost], float]) -> float | None:
         floor = self.floors.get(phase.name)
-        if floor is None or floor.seconds < SMALLEST_FLOOR:
+        if floor is None or of(floor) < SMALLEST_FLOOR:
             return None
-        if phase.calls and floor.calls:
-            return (phase.seconds / phase.calls) / (floor.seconds / floor.calls)
-        return phase.seconds / floor.seconds
+        requests = phase.calls / floor.calls if phase.calls and floor.calls else 1.0
+        return of(phase) / of(floor) / requests
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return {
             "shape": self.shape,
             "size": self.size,
-            "phases": [{**each.to_json(), "ratio": self.ratio(each)} for each in self.phases],
+            "phases": [
+                {**each.to_json(), "ratio": self.ratio(each), "cpu_ratio": self.cpu_ratio(each)} for each in self.phases
+            ],
             "floors": {name: each.to_json() for name, each in self.floors.items()},
             "commands": [each.to_json() for each in self.commands],
         }
@@ -61,18 +82,23 @@ def table(measured: Measured) -> Iterator[str]:
                 else f"    {each.name}: {name} {value}"
             )
     if measured.commands:
-        rows = [(each.name, f"{each.seconds:.2f}", f"{each.peak_mib:.0f}") for each in measured.commands]
-        yield from _aligned([("command", "seconds", "peak MiB"), *rows])
+        rows = [
+            (each.name, f"{each.seconds:.2f}", f"{each.cpu:.2f}", f"{each.peak_mib:.0f}") for each in measured.commands
+        ]
+        yield from _aligned([("command", "seconds", "CPU", "peak MiB"), *rows])
     yield ""
 
 
 def _row(measured: Measured, phase: Cost) -> tuple[str, ...]:
-    floor, ratio = measured.floors.get(phase.name), measured.ratio(phase)
+    floor = measured.floors.get(phase.name)
     return (
         phase.name,
         f"{phase.seconds:.3f}",
         f"{floor.seconds:.3f}" if floor else "",
-        f"{ratio:.2f}" if ratio is not None else "",
+        _shown(measured.ratio(phase)),
+        f"{phase.cpu:.3f}",
+        f"{floor.cpu:.3f}" if floor else "",
+        _shown(measured.cpu_ratio(phase)),
         f"{phase.peak_mib:.0f}",
         f"{floor.peak_mib:.0f}" if floor else "",
         f"{phase.written:,}" if phase.written else "",
@@ -81,19 +107,14 @@ def _row(measured: Measured, phase: Cost) -> tuple[str, ...]:
     )
 
 
+def _shown(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.2f}"
+
+
 def _alone(name: str, floor: Cost) -> tuple[str, ...]:
     """A floor that no phase has for itself, such as the fsyncs that an apply hides behind its requests."""
-    return (
-        name,
-        "",
-        f"{floor.seconds:.3f}",
-        "",
-        "",
-        f"{floor.peak_mib:.0f}",
-        f"{floor.written:,}",
-        f"{floor.fsyncs:,}",
-        "",
-    )
+    times = ("", f"{floor.seconds:.3f}", "", "", f"{floor.cpu:.3f}", "")
+    return (name, *times, "", f"{floor.peak_mib:.0f}", f"{floor.written:,}", f"{floor.fsyncs:,}", "")
 
 
 def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -44,7 +44,6 @@ def test_no_trouble_shows_a_secret(checkout: Checkout, service: Service, fault: 
     runs = [
         checkout.run("-vv", "plan", "--out", str(checkout.root / "plan.json")),
         checkout.run("-vv", "apply", "--auto-approve", "--format", form),
-        checkout.run("-vv", "state", "check"),
         checkout.run("-vv", "state", "rebuild"),
     ]
     assert service.tokens
