@@ -56,6 +56,18 @@ def _is_object(value: object) -> TypeGuard[dict[str, Json]]:
     return isinstance(value, dict)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class File:
+    """One file of a batch, by what is in it: the same fingerprint is the same content."""
+
+    name: str
+    """Its path within the batch, with `/`."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of its bytes, in hex."""
+
+
 class OnRemove(StrEnum):
     """What becomes of a batch when its manifest goes."""
 
