@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.errors import StateCorrupt, StoreFailed
 from reconciler.platform import Patience, build_platform
 from reconciler.platform.rate import DEFAULT_RATE
+from reconciler.platform.uploads import DEFAULT_PART
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ UNLIMITED = 10_000_000
 
 
 def connector(
-    parallelism: int = 8, *, rate: int = DEFAULT_RATE, note: Callable[[str], None] | None = None, log: bool = False
+    parallelism: int = 8,
+    *,
+    rate: int = DEFAULT_RATE,
+    part_bytes: int = DEFAULT_PART,
+    note: Callable[[str], None] | None = None,
+    log: bool = False,
 ) -> Connect:
     """What opens AEP for a run: `parallelism` requests wide, `rate` creations a minute.
 
@@ -44,7 +50,13 @@ def connector(
             transport = _embedded(declared, state, stack) if declared.environment.emulator else None
             pace = UNLIMITED if transport else rate
             platform = open_platform(
-                declared.environment, transport, parallelism=parallelism, rate=pace, note=note, log=log
+                declared.environment,
+                transport,
+                parallelism=parallelism,
+                rate=pace,
+                part_bytes=part_bytes,
+                note=note,
+                log=log,
             )
             async with platform as opened:
                 yield opened
@@ -80,6 +92,7 @@ async def open_platform(
     *,
     parallelism: int = 8,
     rate: int = DEFAULT_RATE,
+    part_bytes: int = DEFAULT_PART,
     note: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> AsyncIterator[Platform]:
@@ -97,6 +110,7 @@ async def open_platform(
         patience=Patience(on_retry=note) if note else Patience(),
         transport=transport,
         redactor=redactor,
+        part_bytes=part_bytes,
     ) as platform:
         yield platform
 

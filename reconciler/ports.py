@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
-    from reconciler.core.batch import Observed, Spec
+    from reconciler.core.batch import File, Observed, Spec
     from reconciler.core.journal import Entry
 
 
@@ -57,6 +57,14 @@ class Content(Protocol):
 
         Raises `ContentChanged` before the last chunk when the file is no longer what it was.
         """
+        ...
+
+
+class Contents(Protocol):
+    """The local files behind the fingerprints of a plan."""
+
+    def open(self, address: str, file: File) -> Content:
+        """The content of a declared file. Raises `ContentChanged` when there is none with this fingerprint."""
         ...
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, StatusClass
+from reconciler.core.completion import as_found
 from reconciler.core.decide import external_id, spec_of
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
@@ -61,6 +62,7 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
             spec=spec_of(observed, desired),
             rivals=_rivals(batch, same, known),
         )
+        record = as_found(desired, observed, record)
         store.commit(State(declared.identity, {**records, address: record}))
     return record
 
@@ -144,12 +146,19 @@ async def rebuild(workspace: Workspace, connect: Connect) -> Rebuilt:
         records = {address: record for address, record in old.items() if record.id in kept}
         for change in found.changes:
             if change.after is not None and change.after.id:
-                records[change.address] = replace(change.after, deposed=())
+                records[change.address] = _as_it_is(change.after, change.before)
             elif change.before is not None:
                 records[change.address] = change.before
         state = State(declared.identity, records)
         store.replace(state)
     return Rebuilt(state, len(declared.desired.keys() - records.keys()))
+
+
+def _as_it_is(after: Record, before: Record | None) -> Record:
+    """The planned record, but with the content that the batch has before anything is done."""
+    if before is None:
+        return replace(after, deposed=())
+    return replace(after, deposed=(), files=before.files, begun=before.begun, stage=before.stage)
 
 
 @dataclass(frozen=True, slots=True)

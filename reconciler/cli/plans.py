@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,18 @@ def plan(
 @click.option("--rate", type=click.IntRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
+@click.option(
+    "--wait/--no-wait", default=None, help="Wait until completed batches are loaded.  [default: in a terminal]"
+)
+@click.option(
+    "--part-size",
+    type=click.IntRange(1, 512_000_000),
+    default=100_000_000,
+    show_default=True,
+    metavar="BYTES",
+    envvar="RECONCILER_PART_SIZE",
+    help="Files above 256 MB go in parts of this size.",
+)
 @run_options
 @pass_invocation
 def apply(
@@ -69,6 +82,8 @@ def apply(
     rate: int,
     form: str,
     markdown: Path | None,
+    wait: bool | None,  # noqa: FBT001
+    part_size: int,
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
@@ -79,12 +94,12 @@ def apply(
 
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")
-    options = make_options(flags)
+    options = make_options({**flags, "wait": sys.stderr.isatty() if wait is None else wait})
     report = reporter(invocation, form)
     approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
     workspace = invocation.workspace(flags["today"] or approval.today)
     options = approval.scoped(options)
-    connect = open_for(invocation, options.parallelism, rate)
+    connect = open_for(invocation, options.parallelism, rate, part_size)
     done = run_interruptible(
         lambda stop: operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
     )
@@ -122,7 +137,7 @@ def show(invocation: Invocation, planfile: Path, form: str) -> int:
     return ExitCode.OK
 
 
-def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800) -> Connect:
+def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800, part_bytes: int = 100_000_000) -> Connect:
     """What opens AEP; with `-v` retries are told, with `-vv` each request."""
     from reconciler.connect import connector
     from reconciler.views.escape import for_terminal
@@ -132,7 +147,8 @@ def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800) -> 
     def note(message: str) -> None:
         console.err([for_terminal(message)])
 
-    return connector(parallelism, rate=rate, note=note if console.verbose else None, log=console.verbose > 1)
+    told = note if console.verbose else None
+    return connector(parallelism, rate=rate, part_bytes=part_bytes, note=told, log=console.verbose > 1)
 
 
 def warn(invocation: Invocation, declared: Declared) -> None:

@@ -6,6 +6,7 @@
     ├ StateError: StateCorrupt · StateFromFuture · StateMismatch · StoreFailed
     ├ LockHeld                 says who, where, since when
     ├ ContentChanged           a data file is not what it was when its fingerprint was taken
+    ├ LoadFailed               AEP did not load a completed batch
     ├ PlatformError: Rejected (NotFound · Unauthorized) | Throttled | OutcomeUnknown
     └ Refused                  beyond the limits or the approved plan; ambiguous
 
@@ -86,6 +87,10 @@ class LockHeld(ReconcilerError):
 
 class ContentChanged(ReconcilerError):
     """A data file is gone, or not what it was when its fingerprint was taken: nothing of it is trusted."""
+
+
+class LoadFailed(ReconcilerError):
+    """AEP did not load a completed batch: its errors are in `detail`."""
 
 
 class PlatformError(ReconcilerError):
