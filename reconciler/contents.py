@@ -326,11 +326,10 @@ class DataFile:
 
         Raises `ContentChanged`.
         """
-        file = await asyncio.to_thread(self._open)
+        file = self._open()  # not in a thread: a cancelled one would leave it open
         try:
             digest = sha256() if (first, stop) == (0, self.size) else None
-            at = first
-            await asyncio.to_thread(file.seek, first)
+            at = file.seek(first)
             while at < stop:
                 chunk = await asyncio.to_thread(_read, file, min(CHUNK, stop - at), self.local.path)
                 at += len(chunk)
