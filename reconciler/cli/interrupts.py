@@ -23,16 +23,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]) -> Result:
     """Run the coroutine; raise KeyboardInterrupt when it was interrupted with nothing in flight."""
+    results: list[Result] = []
 
-    async def main() -> Result:
+    async def main() -> (
+        None
+    ):  # without a result: `asyncio.run` makes `signal` take the repr of the task, result and all
         stop = Stop()
         with _handled(stop, asyncio.get_running_loop()):
-            return await start(stop)
+            results.append(await start(stop))
 
     try:
-        return asyncio.run(main())
+        asyncio.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    return results[0]
 
 
 @contextmanager

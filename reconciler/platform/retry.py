@@ -47,8 +47,13 @@ class Patience:
         """
         until = self.timing.clock() + self.deadline + more
 
-        async def once() -> T | Failure:  # tenacity awaits only what is declared so
-            return await attempt()
+        first = await attempt()
+        if not (isinstance(first, Failure) and first.outcome in again):
+            return _verdict(first)  # nearly always, and the machinery below is a tenth of a request
+        tried: list[T | Failure] = [first]
+
+        async def once() -> T | Failure:
+            return tried.pop() if tried else await attempt()
 
         retrying = AsyncRetrying(
             sleep=self.timing.sleep,
@@ -58,10 +63,7 @@ class Patience:
             before_sleep=self._tell,
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        result: T | Failure = await retrying(once)
-        if isinstance(result, Failure):
-            raise result.error
-        return result
+        return _verdict(await retrying(once))
 
     def _is_over(self, state: RetryCallState, until: float) -> bool:
         most = _failure(state).most_tries
@@ -76,6 +78,12 @@ class Patience:
             wait = state.next_action.sleep if state.next_action else 0.0
             summary = _failure(state).error.summary
             self.on_retry(f"{summary}; trying again in {wait:.1f} s (try {state.attempt_number + 1})")
+
+
+def _verdict(result: T | Failure) -> T:
+    if isinstance(result, Failure):
+        raise result.error
+    return result
 
 
 def _failure(state: RetryCallState) -> Failure:

@@ -29,25 +29,23 @@ REPEATS = 5
 """Runs of a command that takes no time, of which the fastest counts."""
 
 
-def measure(root: Path, shape: str, size: int, parallelism: int, most: int) -> Measured:
+def measure(root: Path, shape: str, size: int, arguments: argparse.Namespace, paced: float) -> Measured:
     """All phases, floors and commands of one project."""
     write_project(root, shape, size)
-    phases = _child("phases", root, "--parallelism", parallelism, "--most", most)
+    width = ("--parallelism", arguments.parallelism, "--most", arguments.most_creates)
+    phases = _child("phases", root, *width, "--paced", paced)
     floors = {
         name: cost
         for floor in ("parse", "load", "plan", "render", "commit")
         for name, cost in _floor(floor, root).items()
     }
-    width = ("--parallelism", parallelism, "--most", most)
     with served(root / "state" / "bench.jsonl") as url:
         floors |= _floor("refresh", root, "--url", url, *width)
     with served() as url:
         floors |= _floor("apply", root, "--url", url, *width)
     applied = next(each for each in phases if each.name == "apply")
     floors |= _floor("fsyncs", root, "--groups", applied.fsyncs, "--written", applied.written)
-    journal = Cost("journal", floors["journal"].seconds, written=applied.written, fsyncs=applied.fsyncs)
-    journal.notes["what"] = "the fsyncs of the apply alone, which its requests hide"
-    return Measured(shape, size, [*phases, journal], floors, list(_commands(root)))
+    return Measured(shape, size, phases, floors, list(_commands(root)))
 
 
 def _child(module: str, *arguments: object) -> list[Cost]:
@@ -104,18 +102,19 @@ def main() -> None:
     parser.add_argument("--shapes", default=",".join(SHAPES), help="which projects, with commas")
     parser.add_argument("--parallelism", type=int, default=8, help="requests in flight")
     parser.add_argument("--most-creates", type=int, default=10_000, help="creates of one apply")
+    parser.add_argument("--paced", type=float, default=15.0, help="seconds of an apply at 2,000 creates a minute, once")
     parser.add_argument("--json", type=Path, help="where to write all numbers")
     arguments = parser.parse_args()
     started = list(start_up())
     for cost in started:
         sys.stdout.write(f"{cost.name:<24}{cost.seconds * 1000:6.0f} ms  {cost.seconds / started[0].seconds:5.2f} x\n")
     sys.stdout.write("\n")
-    results = []
+    results: list[Measured] = []
     for size in map(int, arguments.sizes.split(",")):
         for shape in arguments.shapes.split(","):
             with tempfile.TemporaryDirectory(prefix="reconciler-benchmark-") as folder:
-                most = arguments.most_creates
-                results.append(measure(Path(folder), shape, size, arguments.parallelism, most))
+                paced = 0.0 if results else arguments.paced
+                results.append(measure(Path(folder), shape, size, arguments, paced))
             sys.stdout.writelines(f"{line}\n" for line in table(results[-1]))
             sys.stdout.flush()
     if arguments.json:

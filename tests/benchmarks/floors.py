@@ -96,7 +96,7 @@ def fsyncs(arguments: argparse.Namespace) -> list[Cost]:
     """As many appends with an fsync as the journal made groups, of the same bytes in all."""
     costs: list[Cost] = []
     chunk = b"x" * max(1, arguments.written // max(1, arguments.groups))
-    with (arguments.root / "floor.journal").open("ab", buffering=0) as file, measured("journal", costs) as cost:
+    with (arguments.root / "floor.journal").open("ab", buffering=0) as file, measured("fsyncs alone", costs) as cost:
         for _ in range(arguments.groups):
             file.write(chunk)
             os.fsync(file.fileno())

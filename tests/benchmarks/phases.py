@@ -38,16 +38,18 @@ if TYPE_CHECKING:
 
 TODAY = date(2026, 3, 31)
 UNLIMITED = 100_000_000
-"""Creations a minute."""
+LIMIT = 2_000
+"""Creations a minute that AEP allows one user (aep-api.md §9)."""
 
 
 class Bench:
     """One project of one size: what its phases share."""
 
-    def __init__(self, root: Path, parallelism: int, most: int) -> None:
+    def __init__(self, root: Path, parallelism: int, most: int, paced: float = 0.0) -> None:
         self.root = root
         self.parallelism = parallelism
         self.most = most
+        self.paced = paced
         self.disk = CountingDisk()
         self.costs: list[Cost] = []
         self.workspace = operations.Workspace(root, root / "manifests", TODAY, disk=self.disk)
@@ -79,16 +81,19 @@ class Bench:
             _shown(everything)
         with served() as url:
             asyncio.run(self.applied(declared, everything, url))
+        if self.paced:
+            with served() as url:
+                asyncio.run(self.applied_at_the_limit(declared, everything, url))
         return self.costs
 
-    def platform(self, declared: Declared, url: str) -> AepPlatform:
+    def platform(self, declared: Declared, url: str, rate: int = UNLIMITED) -> AepPlatform:
         token = ReadyToken(Secret("token"), Secret("key"))
         return build_platform(
             token,
             declared.environment,
             endpoints=Endpoints(url, url),
             parallelism=self.parallelism,
-            rate=UNLIMITED,
+            rate=rate,
             patience=Retries(),
         )
 
@@ -117,6 +122,19 @@ class Bench:
         cost.notes["created"] = account.created
         with measured("commit applied", self.costs, self.disk):
             store.commit(State(declared.identity, records))
+
+    async def applied_at_the_limit(self, declared: Declared, plan: Plan, url: str) -> None:
+        """As many creates as the API allows in some seconds: how much of the rate is used."""
+        wanted = int(LIMIT * self.paced / 60)
+        plan = replace(plan, changes=plan.changes[:wanted])
+        store = Store(self.root / "state" / "paced.jsonl", declared.identity, self.disk)
+        async with self.platform(declared, url, LIMIT) as platform:
+            with measured(f"apply, {LIMIT} a minute", self.costs, self.disk) as cost:
+                async with store.open_journal() as journal:
+                    run = Run(declared.identity, platform, journal, _deaf, Stop(), Pace(self.parallelism), {})
+                    account = await carry_out(plan, run, {})
+        cost.calls = calls(url)
+        cost.notes["share_of_rate"] = account.created / cost.seconds / (LIMIT / 60)
 
 
 def calls(url: str) -> int:
@@ -151,8 +169,9 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--parallelism", type=int, default=8)
     parser.add_argument("--most", type=int, default=10_000)
+    parser.add_argument("--paced", type=float, default=0.0)
     arguments = parser.parse_args()
-    costs = Bench(arguments.root, arguments.parallelism, arguments.most).run()
+    costs = Bench(arguments.root, arguments.parallelism, arguments.most, arguments.paced).run()
     json.dump([cost.to_json() for cost in costs], sys.stdout)
 
 

@@ -49,7 +49,17 @@ class Measured:
 def table(measured: Measured) -> Iterator[str]:
     """The rows of one project, under its name."""
     yield f"{measured.shape}, {measured.size:,} batches"
-    yield from _aligned([COLUMNS, *(_row(measured, each) for each in measured.phases)])
+    alone = measured.floors.keys() - {each.name for each in measured.phases}
+    rows = [_row(measured, each) for each in measured.phases]
+    rows += [_alone(name, measured.floors[name]) for name in sorted(alone)]
+    yield from _aligned([COLUMNS, *rows])
+    for each in measured.phases:
+        for name, value in each.notes.items():
+            yield (
+                f"    {each.name}: {name} {value:,.3g}"
+                if isinstance(value, float)
+                else f"    {each.name}: {name} {value}"
+            )
     if measured.commands:
         rows = [(each.name, f"{each.seconds:.2f}", f"{each.peak_mib:.0f}") for each in measured.commands]
         yield from _aligned([("command", "seconds", "peak MiB"), *rows])
@@ -68,6 +78,21 @@ def _row(measured: Measured, phase: Cost) -> tuple[str, ...]:
         f"{phase.written:,}" if phase.written else "",
         f"{phase.fsyncs:,}" if phase.fsyncs else "",
         f"{phase.calls:,}" if phase.calls else "",
+    )
+
+
+def _alone(name: str, floor: Cost) -> tuple[str, ...]:
+    """A floor that no phase has for itself, such as the fsyncs that an apply hides behind its requests."""
+    return (
+        name,
+        "",
+        f"{floor.seconds:.3f}",
+        "",
+        "",
+        f"{floor.peak_mib:.0f}",
+        f"{floor.written:,}",
+        f"{floor.fsyncs:,}",
+        "",
     )
 
 

@@ -1,7 +1,11 @@
-"""What every crash test starts from: a fault server without faults, and an empty checkout that talks to it."""
+"""What every crash test starts from: a fault server without faults, and an empty checkout that talks to it.
+
+`RECONCILER_CRASH_SEED` draws other faults than everyday's.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def service() -> Iterator[Service]:
-    with Service(seed=3) as running:
+    with Service(seed=int(os.environ.get("RECONCILER_CRASH_SEED", "3"))) as running:
         yield running
 
 
