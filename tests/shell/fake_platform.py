@@ -29,6 +29,7 @@ class FakePlatform:
     """How many look-ups by external id a new batch stays hidden from."""
     blind: bool = False
     """Whether listings show nothing: Catalog's index lags, look-ups work."""
+    completes_to: str = "success"
     uploads: list[Answer] = field(default_factory=list)
     """What the next uploads answer; `made` when it runs out."""
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class FakePlatform:
 
     async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
         self.calls.append(f"{action.value} {batch}{' in doubt' * in_doubt}")
-        status = {Action.ABORT: "aborted", Action.REVERT: "inactive", Action.COMPLETE: "success"}[action]
+        status = {Action.ABORT: "aborted", Action.REVERT: "inactive", Action.COMPLETE: self.completes_to}[action]
         self.set_status(batch, status)
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
