@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.errors import StateCorrupt, StoreFailed
 from reconciler.platform import Patience, Timing, build_platform
 from reconciler.platform.rate import DEFAULT_RATE
+from reconciler.platform.uploads import DEFAULT_PART
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def connector(
     *,
     rate: int = DEFAULT_RATE,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    part_bytes: int = DEFAULT_PART,
     note: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> Connect:
@@ -51,7 +53,14 @@ def connector(
             transport = _embedded(declared, state, stack) if declared.environment.emulator else None
             pace = UNLIMITED if transport else rate
             platform = open_platform(
-                declared.environment, transport, parallelism=parallelism, rate=pace, sleep=sleep, note=note, log=log
+                declared.environment,
+                transport,
+                parallelism=parallelism,
+                rate=pace,
+                part_bytes=part_bytes,
+                sleep=sleep,
+                note=note,
+                log=log,
             )
             async with platform as opened:
                 yield opened
@@ -88,6 +97,7 @@ async def open_platform(
     parallelism: int = 8,
     rate: int = DEFAULT_RATE,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    part_bytes: int = DEFAULT_PART,
     note: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> AsyncIterator[Platform]:
@@ -105,6 +115,7 @@ async def open_platform(
         patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
         transport=transport,
         redactor=redactor,
+        part_bytes=part_bytes,
     ) as platform:
         yield platform
 

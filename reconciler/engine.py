@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from http import HTTPStatus
 from time import monotonic, time
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.core.batch import StatusClass
+from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.errors import (
     Conflict,
+    ContentChanged,
     NeverSent,
     OutcomeUnknown,
     PlatformError,
@@ -27,20 +29,22 @@ from reconciler.core.errors import (
     Unauthorized,
 )
 from reconciler.core.events import Account, Completed, Ending, Event, Failed, Failure, Started, Waiting
-from reconciler.core.journal import Done, Dropped, Intent, Void
+from reconciler.core.journal import Done, Dropped, Intent, Staged, Uploaded, Uploading, Void
 from reconciler.core.observation import DEAD
 from reconciler.core.plan import Action
+from reconciler.core.progress import Progress
+from reconciler.loading import Loading, Means, Stopped, counted, is_partial
 from reconciler.ports import Action as Verb
 from reconciler.ports import CreateRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from reconciler.core.batch import Observed, Record
+    from reconciler.core.batch import File, Observed, Record
     from reconciler.core.identity import Identity
     from reconciler.core.journal import Entry
     from reconciler.core.plan import Change, Plan
-    from reconciler.ports import Journal, Platform
+    from reconciler.ports import Content, Contents, Journal, Platform
 
 CHAINS_PER_REQUEST = 4
 """Chains under way for each request that may be in flight: enough that none of the width is idle during an fsync."""
@@ -63,10 +67,6 @@ class Listener(Protocol):
     def __call__(self, event: Event) -> None:
         """Take note of one event."""
         ...
-
-
-class Stopped(Exception):
-    """The run was asked to stop before this request left."""
 
 
 class Stop:
@@ -115,6 +115,8 @@ class Pace:
     """Seconds before the second look; doubled from look to look."""
     longest_look: float = 4.0
     """Seconds between two looks at the most."""
+    longest_wait: float = 3_600.0
+    """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
     now: Callable[[], float] = field(default=time)
     """Epoch seconds."""
 
@@ -122,6 +124,14 @@ class Pace:
         """Until which epoch second the absence of the intent's batch proves nothing; a clock set back adds nothing."""
         now = self.now()
         return min(intent.at / 1000, now) + self.settle
+
+
+class NoContents:
+    """The contents of a run that uploads nothing."""
+
+    def open(self, address: str, file: File) -> Content:
+        """Refuse: there is nothing to open."""
+        raise ContentChanged(f"file `{file.name}` of `{address}` is not at hand", hint="run again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,9 @@ class Run:
     pace: Pace
     intents: Mapping[str, Intent]
     """Open intents of an earlier run, by address."""
+    contents: Contents = field(default_factory=NoContents)
+    wait: bool = False
+    """Whether to wait for what AEP makes of the batches that are completed."""
 
 
 async def carry_out(plan: Plan, run: Run, records: dict[str, Record]) -> Account:
@@ -144,9 +157,10 @@ async def carry_out(plan: Plan, run: Run, records: dict[str, Record]) -> Account
     Never raises for a failed address: the account names it. A failing disk ends the run with what is known.
     """
     engine = _Engine(run, records)
+    engine.order(plan.changes)
     run.stop.is_landing = True
     async with asyncio.TaskGroup() as group:
-        for change in plan.changes:
+        for change in engine.ordered:
             await engine.slots.acquire()
             if engine.is_over:
                 engine.slots.release()
@@ -177,6 +191,22 @@ class _Engine:
         """Addresses whose batch this run created."""
         self.unserved = 0
         """Addresses in a row that ended without AEP having served them."""
+        self.ordered: Sequence[Change] = ()
+        self.ended: dict[str, asyncio.Event] = {}
+        """By address that another one replays: set once its own chain is over."""
+        self.progress: dict[str, Progress] = {}
+        """By address: batches that are being filled."""
+
+    def order(self, changes: Sequence[Change]) -> None:
+        """Put each change behind those of the addresses that its batch replays."""
+        by_address = {change.address: change for change in changes}
+        before = {c.address: [p for p in c.predecessors if p in by_address] for c in changes if c.predecessors}
+        self.ended = {name: asyncio.Event() for names in before.values() for name in names}
+        if not self.ended:
+            self.ordered = changes
+            return
+        graph = {change.address: before.get(change.address, []) for change in changes}
+        self.ordered = [by_address[address] for address in TopologicalSorter(graph).static_order()]
 
     @property
     def is_over(self) -> bool:
@@ -192,6 +222,8 @@ class _Engine:
                     self.records[record.address] = record
                 case Dropped(address=address):
                     self.records.pop(address, None)
+                case Uploading() | Uploaded() | Staged():
+                    self.progress[entry.address].take(entry)
                 case Intent() | Void():
                     pass
 
@@ -217,6 +249,8 @@ class _Engine:
             elapsed = monotonic() - began
             self.run.listener(Completed(change, record.id if record else None, adopted, elapsed))
         finally:
+            if change.address in self.ended:
+                self.ended[change.address].set()
             self.slots.release()
 
     async def _steps(self, change: Change) -> tuple[Record | None, bool]:
@@ -225,7 +259,10 @@ class _Engine:
             after, adopted = await self._create(change, after)
         elif after is not None:
             await self._change_tags(change, after)
+            after = _as_it_is(after, change.before)
             await self.write(*_renamed(change, after))
+        if after is not None and (change.uploads or change.completes):
+            after = await self._load(change, after)
         if change.withdraw:
             for batch in change.withdraw:
                 await self._withdraw(batch)
@@ -234,7 +271,61 @@ class _Engine:
                 await self.write(Done(after))
         if after is None and change.before is not None:
             await self.write(Dropped(change.before.address, change.before.id))
+        if after is not None and change.completes and self.run.wait:
+            await self._wait_for(self._loading(after))
         return after, adopted
+
+    async def _load(self, change: Change, record: Record) -> Record:
+        """Bring the batch's content to what the change says."""
+        loading = self._loading(record)
+        self.progress[record.address] = loading.progress
+        held = set(record.files)
+        files = [file for file in change.uploads if file not in held]
+        try:
+            await loading.upload(files)
+            self.account.uploaded += len(files)
+            if change.completes:
+                await loading.complete()
+                self.account.completed += 1
+        finally:
+            self.records[record.address] = self.progress.pop(record.address).record()
+        return self.records[record.address]
+
+    def _loading(self, record: Record) -> Loading:
+        means = Means(
+            platform=self.run.platform,
+            contents=self.run.contents,
+            write=self.write,
+            note=self.run.listener,
+            is_over=lambda: self.is_over,
+            pause=self._wait,
+            longest_wait=self.run.pace.longest_wait,
+        )
+        return Loading(means, record.address, record.id, record.dataset, Progress(record))
+
+    async def _wait_for(self, loading: Loading) -> None:
+        observed = await loading.wait()
+        if observed is not None and is_partial(observed):
+            told = [counted(observed), *observed.errors[:1]]
+            self.account.partial.append((loading.address, "; ".join(filter(None, told))))
+
+    async def _resolved(self, change: Change) -> tuple[str, ...]:
+        """The ids of the batches that the new one replays. Raises `Refused` when one of them is not there."""
+        ids = []
+        for name in change.predecessors:
+            if "/" not in name:
+                ids.append(name)
+                continue
+            if name in self.ended:
+                await self.ended[name].wait()
+            record = self.records.get(name)
+            if record is None:
+                raise Refused(
+                    f"it replays `{name}`, which has no batch",
+                    hint="see what became of that address, then run again",
+                )
+            ids.append(record.id)
+        return tuple(ids)
 
     async def _change_tags(self, change: Change, after: Record) -> None:
         if change.retags:
@@ -261,9 +352,9 @@ class _Engine:
 
     async def _create(self, change: Change, after: Record) -> tuple[Record, bool]:
         """Bring one batch into being, or find that it is there already; durable when this returns."""
-        creation = _Creation(self, change, after)
+        creation = _Creation(self, after, await self._resolved(change))
         batch, adopted = await creation.run()
-        record = replace(after, id=batch)
+        record = _as_it_is(replace(after, id=batch), None)
         try:
             await self.write(*_renamed(change, record))
         except StoreFailed:
@@ -415,6 +506,13 @@ def _rivals(batches: list[Observed]) -> dict[str, list[Observed]]:
     return {name: group for name, group in groups.items() if len(group) > 1}
 
 
+def _as_it_is(after: Record, before: Record | None) -> Record:
+    """The planned record with the content that its batch has now: what was recorded, or none."""
+    if before is None:
+        return replace(after, files=(), begun=(), stage=Stage.OPEN)
+    return replace(after, files=before.files, begun=before.begun, stage=before.stage)
+
+
 def _renamed(change: Change, record: Record) -> tuple[Entry, ...]:
     """The facts of a record that stands at a new address: here it is, there it is no more."""
     if change.previous_address is None or change.before is None:
@@ -425,7 +523,7 @@ def _renamed(change: Change, record: Record) -> tuple[Entry, ...]:
 class _Creation:
     """One create, from its intent to its verdict."""
 
-    def __init__(self, engine: _Engine, change: Change, after: Record) -> None:
+    def __init__(self, engine: _Engine, after: Record, predecessors: tuple[str, ...]) -> None:
         self.engine = engine
         self.run_ = engine.run
         self.after = after
@@ -434,9 +532,9 @@ class _Creation:
             external_id=after.external_id,
             spec=after.spec,
             marker=self.run_.identity.marker(after.address),
-            predecessors=change.predecessors,
+            predecessors=predecessors,
         )
-        self.predecessors = change.predecessors
+        self.predecessors = predecessors
         self.intent: Intent | None = None
         earlier = self.run_.intents.get(after.address)
         self.earlier = earlier if earlier and earlier.external_id == after.external_id else None

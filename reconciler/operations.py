@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.contents import not_carried_out
+from reconciler.contents import DataFiles, fingerprinted, survey
 from reconciler.core.diagnostics import Diagnostic, Severity, has_errors, in_order
 from reconciler.core.errors import ManifestInvalid, ReconcilerError
 from reconciler.core.expand import expand, locate_place
@@ -17,6 +17,7 @@ from reconciler.core.policy import check_conflicts, check_limits
 from reconciler.core.state import State
 from reconciler.disk import RealDisk
 from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
+from reconciler.fingerprints import Fingerprints
 from reconciler.lock import hold
 from reconciler.refresh import Look, Patience, refresh
 from reconciler.sources import read_sources
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     """Opens AEP (or the emulator that is embedded beside the state file) for what was declared."""
 
 
+FINGERPRINTS = ".fingerprints"
+"""Suffix of the cache beside a state file; Git ignores it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Where a run works: all paths below one root."""
@@ -71,6 +76,8 @@ class Options:
     parallelism: int = 8
     settle: float = 30.0
     """Seconds that Catalog is given to show what exists."""
+    wait: bool = False
+    """Whether an apply waits for what AEP makes of completed batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class Declared:
     desired: Mapping[str, Desired]
     sources: Sequence[Source]
     warnings: tuple[Diagnostic, ...]
+    contents: DataFiles
 
     @property
     def identity(self) -> Identity:
@@ -95,23 +103,37 @@ class Declared:
         return frozenset(each.dataset for each in self.desired.values())
 
 
-def declare(workspace: Workspace) -> Declared:
-    """Read and expand the manifests. Raises `ManifestInvalid` with every mistake that they have."""
+def declare(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
+    """Read and expand the manifests, and fingerprint the files that they name.
+
+    Raises `ManifestInvalid` with every mistake that they have, and `ContentChanged`.
+    """
     sources, manifests, found = _parsed(workspace)
     if manifests is None:
         raise ManifestInvalid(in_order(found))
     environment = choose_environment(manifests.project, workspace.environment)
     desired, more = expand(manifests, sources, environment.name, workspace.today)
-    found = in_order((*found, *more, *not_carried_out(manifests, sources)))
+    found = (*found, *more)
+    if has_errors(found):
+        raise ManifestInvalid(in_order(found))
+    known = Fingerprints(state_path(workspace, environment.name).with_suffix(FINGERPRINTS))
+    if any(each.files for each in desired):
+        known.load()
+    surveyed = survey(workspace.root, desired, sources, known)
+    found = in_order((*found, *surveyed.diagnostics))
     if has_errors(found):
         raise ManifestInvalid(found)
-    return Declared(manifests, environment, {each.address: each for each in desired}, sources, found)
+    by_address = {each.address: each for each in desired}
+    if fingerprints and surveyed.files:
+        by_address = fingerprinted(desired, surveyed, known)
+        known.save()
+    return Declared(manifests, environment, by_address, sources, found, DataFiles(surveyed.files))
 
 
 def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
-    """Every finding in the manifests, offline."""
+    """Every finding in the manifests and the files that they name, offline."""
     try:
-        return declare(workspace).warnings
+        return declare(workspace, fingerprints=False).warnings
     except ManifestInvalid as invalid:
         return invalid.diagnostics
 
@@ -343,6 +365,8 @@ def _run(
         stop=stop or Stop(),
         pace=Pace(parallelism=options.parallelism, settle=options.settle),
         intents={intent.address: intent for intent in intents},
+        contents=declared.contents,
+        wait=options.wait,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
-    from reconciler.core.batch import Observed, Spec
+    from reconciler.core.batch import File, Observed, Spec
     from reconciler.core.journal import Entry
 
 
@@ -32,6 +32,40 @@ class Action(StrEnum):
     COMPLETE = "COMPLETE"
     ABORT = "ABORT"
     REVERT = "REVERT"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """Where a file goes (aep-api.md §6)."""
+
+    batch: str
+    dataset: str
+    name: str
+    """The path within the batch; its `/` make folders."""
+
+
+class Content(Protocol):
+    """The bytes of a local file as they were fingerprinted; they can be read again for each attempt."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def chunks(self, first: int, stop: int) -> AsyncIterator[bytes]:
+        """Read the bytes from `first` up to, not including, `stop`, at most a mebibyte at a time.
+
+        Raises `ContentChanged` before the last chunk when the file is no longer what it was.
+        """
+        ...
+
+
+class Contents(Protocol):
+    """The local files behind the fingerprints of a plan."""
+
+    def open(self, address: str, file: File) -> Content:
+        """The content of a declared file. Raises `ContentChanged` when there is none with this fingerprint."""
+        ...
 
 
 class Platform(Protocol):
@@ -69,8 +103,19 @@ class Platform(Protocol):
         """
         ...
 
-    async def act(self, batch: str, action: Action) -> None:
-        """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it."""
+    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+        """Put a file into an open batch, in parts if it is large; one of the same name is overwritten.
+
+        `resume` says that the same bytes may have been sent before in part: those are not sent again. Raises
+        `ContentChanged` when the file changes meanwhile.
+        """
+        ...
+
+    async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
+        """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it.
+
+        `in_doubt` says that it may have been asked for before: then the batch is looked at first.
+        """
         ...
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, StatusClass
+from reconciler.core.completion import as_found
 from reconciler.core.decide import external_id, spec_of
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
@@ -63,6 +64,7 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
             spec=spec_of(observed, desired),
             rivals=_rivals(batch, same, known),
         )
+        record = as_found(desired, observed, record)
         store.commit(State(declared.identity, {**records, address: record}))
     return record
 
@@ -143,7 +145,7 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
         records = {address: record for address, record in old.items() if address not in missing}
         for change in found.changes:
             if change.action in {Action.ADOPT, Action.IMPORT} and change.after is not None:
-                records[change.address] = replace(change.after, deposed=())
+                records[change.address] = _as_it_is(change.after, change.before)
             elif change.before is not None and change.before.address not in old:
                 records[change.before.address] = change.before  # found, and about to be changed
         state = State(declared.identity, records)
@@ -159,6 +161,13 @@ def _readable(store: Store, declared: Declared) -> Loaded:
         except StateError:
             continue
     return Loaded.empty(declared.identity)
+
+
+def _as_it_is(after: Record, before: Record | None) -> Record:
+    """The planned record, but with the content that the batch has before anything is done."""
+    if before is None:
+        return replace(after, deposed=())
+    return replace(after, deposed=(), files=before.files, begun=before.begun, stage=before.stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ _LINES = {
         "state/*.lock*",
         "state/.*.tmp",
         "state/*.emulator*",
+        "state/*.fingerprints",
         "state/local.jsonl",
     ),
 }

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.core.replay import Folded
     from reconciler.disk import Disk, Handle
 
-_TAKEN = frozenset({".journal", ".lock", ".tmp"})
+_TAKEN = frozenset({".journal", ".lock", ".tmp", ".fingerprints"})
 """Suffixes of the files beside a state."""
 
 

@@ -108,4 +108,5 @@ def make_options(flags: dict[str, Any]) -> Options:
         lock_timeout=flags["lock_timeout"],
         parallelism=flags["parallelism"],
         settle=flags["settle_timeout"],
+        wait=bool(flags.get("wait")),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,18 @@ def plan(
 @click.option("--rate", type=click.IntRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
+@click.option(
+    "--wait/--no-wait", default=None, help="Wait until completed batches are loaded.  [default: in a terminal]"
+)
+@click.option(
+    "--part-size",
+    type=click.IntRange(1, 512_000_000),
+    default=100_000_000,
+    show_default=True,
+    metavar="BYTES",
+    envvar="RECONCILER_PART_SIZE",
+    help="Files above 256 MB go in parts of this size.",
+)
 @run_options
 @pass_invocation
 def apply(
@@ -72,6 +85,8 @@ def apply(
     rate: int,
     form: str,
     markdown: Path | None,
+    wait: bool | None,  # noqa: FBT001
+    part_size: int,
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
@@ -82,14 +97,14 @@ def apply(
 
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")
-    options = make_options(flags)
+    options = make_options({**flags, "wait": sys.stderr.isatty() if wait is None else wait})
     report = reporter(invocation, form)
     approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
     workspace = invocation.workspace(flags["today"] or approval.today)
     options = approval.scoped(options)
 
     def start(stop: Stop) -> Coroutine[object, object, Applied]:
-        connect = open_for(invocation, options.parallelism, rate, stop)
+        connect = open_for(invocation, options.parallelism, rate, stop, part_size)
         return operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
 
     done = run_interruptible(start)
@@ -127,7 +142,13 @@ def show(invocation: Invocation, planfile: Path, form: str) -> int:
     return ExitCode.OK
 
 
-def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800, stop: Stop | None = None) -> Connect:
+def open_for(
+    invocation: Invocation,
+    parallelism: int = 8,
+    rate: int = 1800,
+    stop: Stop | None = None,
+    part_bytes: int = 100_000_000,
+) -> Connect:
     """What opens AEP; with `-v` retries are told, with `-vv` each request. A `stop` ends waits between attempts."""
     import asyncio
 
@@ -142,6 +163,7 @@ def open_for(invocation: Invocation, parallelism: int = 8, rate: int = 1800, sto
     return connector(
         parallelism,
         rate=rate,
+        part_bytes=part_bytes,
         sleep=stop.pause if stop else asyncio.sleep,
         note=note if console.verbose else None,
         log=console.verbose > 1,

@@ -52,6 +52,7 @@ class _Text:
         from reconciler.views.plan_text import render_plan
 
         self.progress.total = len(plan.changes)
+        self.progress.total_bytes = sum(file.size for change in plan.changes for file in change.uploads)
         self.console.out(render_plan(plan, color=self.console.color, verbose=bool(self.console.verbose)))
 
     def listen(self, event: Event) -> None:

@@ -105,8 +105,11 @@ def _is_covered(now: Change, approved: Mapping[str, Change]) -> bool:
 
 def is_no_more(approved: Change, now: Change) -> bool:
     """Whether the change of now is the approved one, or what is left of it."""
-    if now.effect == approved.effect:
-        return now.before == approved.before
+    is_same = now.effect == approved.effect
+    if is_same and now.before == approved.before:
+        return True
+    if is_same and now.action is not Action.UPDATE:
+        return False
     return _asks_no_more(approved, now) and _is_rest(approved, now)
 
 
@@ -116,12 +119,14 @@ def _is_rest(approved: Change, now: Change) -> bool:
         case Action.CREATE:
             return _is_rest_of_creation(approved, now)
         case Action.ADOPT:
-            return approved.creates and _is_made(approved, now.before) and _is_made(approved, now.after)
+            return approved.creates and _is_made(approved, now.before, empty=True) and _is_made(approved, now.after)
         case Action.DELETE if now.after is not None:
             return _is_made(approved, now.after)
         case Action.DELETE | Action.FORGET:
             return _is_rest_of_removal(approved, now)
-        case Action.IMPORT | Action.UPDATE | Action.REPLACE | Action.MOVE:
+        case Action.UPDATE:
+            return _is_rest_of_content(approved, now)
+        case Action.IMPORT | Action.REPLACE | Action.MOVE:
             return False
 
 
@@ -143,11 +148,21 @@ def _is_rest_of_creation(approved: Change, now: Change) -> bool:
     return same and now.after is not None and approved.after is not None and _is_same(approved.after, now.after)
 
 
-def _is_made(approved: Change, record: Record | None) -> bool:
-    """Whether the record is the approved one, with the id that AEP has given it meanwhile."""
+def _is_rest_of_content(approved: Change, now: Change) -> bool:
+    """Files and completion of the approved batch that are left: it ends exactly as was approved."""
+    before, after = now.before, now.after
+    if before is None or after is None or not _is_made(approved, after):
+        return False
+    return replace(before, deposed=after.deposed, files=after.files, begun=after.begun, stage=after.stage) == after
+
+
+def _is_made(approved: Change, record: Record | None, *, empty: bool = False) -> bool:
+    """Whether the record is the approved one, with the id that AEP has given it; `empty`: whatever it holds."""
     wanted = approved.after
     if record is None or wanted is None or not record.id:
         return False
+    if empty:
+        record = replace(record, files=wanted.files, begun=wanted.begun, stage=wanted.stage)
     return _is_same(replace(wanted, id=record.id) if approved.creates else wanted, record)
 
 

@@ -56,6 +56,28 @@ def _is_object(value: object) -> TypeGuard[dict[str, Json]]:
     return isinstance(value, dict)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class File:
+    """One file of a batch, by what is in it: the same fingerprint is the same content."""
+
+    name: str
+    """Its path within the batch, with `/`."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Of its bytes, in hex."""
+
+
+class Stage(StrEnum):
+    """How far the completion of a recorded batch is. From `completing` on it takes no more files."""
+
+    OPEN = "open"
+    COMPLETING = "completing"
+    """COMPLETE was about to be asked for, and no verdict came."""
+    COMPLETED = "completed"
+    """AEP has accepted COMPLETE: what becomes of it is for Catalog to tell."""
+
+
 class OnRemove(StrEnum):
     """What becomes of a batch when its manifest goes."""
 
@@ -129,6 +151,8 @@ class Desired:
     files: tuple[str, ...] = ()
     """Glob patterns of its content, with placeholders filled in."""
     complete: bool = False
+    content: tuple[File, ...] | None = None
+    """The files that the globs name, sorted by name; None where the manifest names none: then nobody compares them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +173,16 @@ class Record:
     """Ids of earlier generations that a replacement has still to abort."""
     rivals: tuple[str, ...] = ()
     """Ids that carry the same external id and that a person decided against (`import`)."""
+    files: tuple[File, ...] = ()
+    """What AEP has confirmed to hold, sorted by name."""
+    begun: tuple[File, ...] = ()
+    """What was about to be uploaded, and no verdict came: AEP may hold it, a part of it, or what was there before."""
+    stage: Stage = Stage.OPEN
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all files that AEP may hold."""
+        return frozenset(file.name for file in (*self.files, *self.begun))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +203,10 @@ class Observed:
     replay_reason: str | None = None
     errors: tuple[str, ...] = ()
     """One line per error, `code: description`, as AEP words it: untrusted text."""
+    records: int | None = None
+    """Records that were ingested, where Catalog tells (aep-api.md §8.4)."""
+    failed_records: int | None = None
+    """Records that were left out, where Catalog tells."""
 
     @property
     def status_class(self) -> StatusClass:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.batch import DEFAULT_FORMAT, OnRemove, Record, Spec, StatusClass
+from reconciler.core import completion
+from reconciler.core.batch import DEFAULT_FORMAT, OnRemove, Record, Spec, Stage, StatusClass
 from reconciler.core.observation import DEAD
 from reconciler.core.plan import Action, Change, Conflict, Drift, Reason
 
@@ -78,6 +79,19 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
     return frozenset(names)
 
 
+def status_of(standing: Standing) -> StatusClass | None:
+    """What the batch is, completed ones that Catalog still shows as loading included; None when nobody asked."""
+    if standing.record.stage is Stage.OPEN:
+        return standing.status
+    match standing.status:
+        case StatusClass.OPEN:
+            return StatusClass.IN_FLIGHT
+        case None:
+            return StatusClass.DONE
+        case status:
+            return status
+
+
 DEFAULTS: Final[dict[str, Json]] = {
     "format": DEFAULT_FORMAT,
     "multiline": False,
@@ -139,29 +153,38 @@ def decide(
     if standing is None:
         return _create(identity, desired, next_free)
     record = standing.record
-    recreation = _recreation(desired, standing)
+    differences = differing(desired, record, standing.observed)
+    recreation = _recreation(desired, standing, differences)
     if recreation is not None:
         deposed = record.deposed + standing.deposed
         after = _next(identity, desired, max(next_free, record.generation + 1), deposed)
-        return _change(Action.CREATE, standing, recreation, after, withdraw=deposed)
+        replays = tuple(desired.spec.get("replaces", ()))
+        return _change(Action.CREATE, standing, recreation, after, predecessors=replays, withdraw=deposed)
     if _is_gone(standing):
         return _as_found(desired, standing)
-    differences = differing(desired, record, standing.observed)
+    if completion.needs_another_batch(desired, record, status_of(standing)):
+        differences |= {"files"}
     if forced or differences - {"tags", "on_remove"}:
         return _replacement(identity, desired, standing, differences, forced=forced, next_free=next_free)
-    if differences:
-        return _update(desired, standing, differences)
+    target = completion.target(desired, record, status_of(standing))
+    if differences or (target is not record and target != record):
+        return _update(desired, standing, differences, target)
     return _as_found(desired, standing)
 
 
 def _create(identity: Identity, desired: Desired, generation: int) -> Change:
-    return Change(Action.CREATE, desired.address, Reason.NEW, None, _next(identity, desired, generation, ()))
+    after = _next(identity, desired, generation, ())
+    replays = tuple(desired.spec.get("replaces", ()))
+    return Change(Action.CREATE, desired.address, Reason.NEW, None, after, predecessors=replays)
 
 
-def _recreation(desired: Desired, standing: Standing) -> Reason | None:
-    """Why a next generation is due although nothing changed in the manifests; None when it is not."""
+def _recreation(desired: Desired, standing: Standing, differences: frozenset[str]) -> Reason | None:
+    """Why a next generation is due because of what became of the batch; None when it is not."""
     if standing.status is None:
         return None
+    is_same = desired.content == standing.record.files and not differences - {"tags", "on_remove"}
+    if standing.status is StatusClass.FAILED and desired.content is not None and is_same:
+        return None  # the same files would fail again, each time that somebody applies
     word = GONE_WORDS.get(standing.status)
     if standing.status is StatusClass.UNFINISHED and standing.observed is not None:
         word = standing.observed.status
@@ -188,14 +211,16 @@ def _replacement(
     generation = max(next_free, record.generation + 1)
     deposed = record.deposed + standing.deposed
     predecessors: tuple[str, ...] = ()
-    if standing.status is StatusClass.DONE:
+    if status_of(standing) is StatusClass.DONE:
         predecessors = (record.id,)
     else:
         deposed = (*deposed, record.id)
+        predecessors = tuple(desired.spec.get("replaces", ()))
+    only_files = Reason.FILES_CHANGED if differences <= {"files", "tags", "on_remove"} else Reason.SPEC_CHANGED
     return _change(
         Action.REPLACE,
         standing,
-        Reason.REQUESTED if forced else Reason.SPEC_CHANGED,
+        Reason.REQUESTED if forced else only_files,
         _next(identity, desired, generation, deposed),
         predecessors=predecessors,
         withdraw=deposed,
@@ -222,7 +247,7 @@ def _replace_problem(desired: Desired, standing: Standing, differences: frozense
             (record.id,),
             desired.place,
         )
-    if standing.status is StatusClass.IN_FLIGHT:
+    if status_of(standing) is StatusClass.IN_FLIGHT:
         return Conflict(
             desired.address,
             "must be replaced, but AEP is still processing its batch",
@@ -230,7 +255,7 @@ def _replace_problem(desired: Desired, standing: Standing, differences: frozense
             (record.id,),
             desired.place,
         )
-    if "dataset" in differences and standing.status is StatusClass.DONE:
+    if "dataset" in differences and status_of(standing) is StatusClass.DONE:
         return Conflict(
             desired.address,
             f"now belongs to dataset `{desired.dataset}`, but its batch holds data in `{record.dataset}`",
@@ -241,7 +266,7 @@ def _replace_problem(desired: Desired, standing: Standing, differences: frozense
     return None
 
 
-def _update(desired: Desired, standing: Standing, differences: frozenset[str]) -> Change:
+def _update(desired: Desired, standing: Standing, differences: frozenset[str], target: Record) -> Change:
     spec = standing.record.spec
     if "tags" in differences:
         spec = Spec(**spec)
@@ -254,9 +279,14 @@ def _update(desired: Desired, standing: Standing, differences: frozenset[str]) -
         on_remove=desired.lifecycle.on_remove,
         spec=spec,
         deposed=standing.record.deposed + standing.deposed,
+        files=target.files,
+        begun=target.begun,
+        stage=target.stage,
     )
     retags = "tags" in differences
     reason = Reason.TAGS_CHANGED if retags else Reason.RULES_CHANGED
+    if not differences:
+        reason = Reason.INCOMPLETE if target.files == standing.record.files else Reason.FILES_MISSING
     action = Action.UPDATE
     if standing.adopted is not None:
         action, reason = Action.IMPORT if standing.imported else Action.ADOPT, standing.adopted
@@ -287,6 +317,8 @@ def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[
         on_remove=desired.lifecycle.on_remove,
         spec=desired.spec,
         deposed=deposed,
+        files=desired.content or (),
+        stage=Stage.COMPLETED if desired.complete else Stage.OPEN,
     )
 
 

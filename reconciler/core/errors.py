@@ -5,6 +5,8 @@
     ├ SettingsInvalid          a flag or an environment variable is missing or wrong
     ├ StateError: StateCorrupt · StateFromFuture · StateMismatch · StoreFailed
     ├ LockHeld                 says who, where, since when
+    ├ ContentChanged           a data file is not what it was when its fingerprint was taken
+    ├ LoadFailed               AEP did not load a completed batch
     ├ PlatformError: Rejected (NotFound · Unauthorized) | Throttled | OutcomeUnknown
     └ Refused                  beyond the limits or the approved plan; ambiguous
 
@@ -81,6 +83,14 @@ class LockHeld(ReconcilerError):
     """Another run holds the state."""
 
     exit_code = ExitCode.LOCKED
+
+
+class ContentChanged(ReconcilerError):
+    """A data file is gone, or not what it was when its fingerprint was taken: nothing of it is trusted."""
+
+
+class LoadFailed(ReconcilerError):
+    """AEP did not load a completed batch: its errors are in `detail`."""
 
 
 class PlatformError(ReconcilerError):

@@ -49,7 +49,14 @@ class Waiting:
     message: str
 
 
-Event = Started | Completed | Failed | Waiting
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """So many bytes of a file left."""
+
+    size: int
+
+
+Event = Started | Completed | Failed | Waiting | Sent
 
 
 class Ending(StrEnum):
@@ -80,6 +87,12 @@ class Account:
     destroyed: int = 0
     forgotten: int = 0
     moved: int = 0
+    uploaded: int = 0
+    """Files."""
+    completed: int = 0
+    """Batches whose COMPLETE was accepted."""
+    partial: list[tuple[str, str]] = field(default_factory=list)
+    """Address and counts of batches that AEP loaded without some of their records."""
     skipped: int = 0
     yielded: int = 0
     """Batches of this run that were aborted again, because another run created theirs first."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from reconciler.core import lines
-from reconciler.core.batch import OnRemove, Record, Spec
+from reconciler.core.batch import File, OnRemove, Record, Spec, Stage
 from reconciler.core.errors import StateCorrupt
 from reconciler.core.lines import LineError, encode
 from reconciler.core.state import HEADER_FIELDS, header, identity_in
@@ -78,7 +78,37 @@ class Void:
     generation: int
 
 
-Entry = Intent | Done | Dropped | Void
+@dataclass(frozen=True, slots=True)
+class Uploading:
+    """A file is about to be uploaded into the batch that stands at the address; durable before it leaves."""
+
+    address: str
+    id: str
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """AEP holds the file."""
+
+    address: str
+    id: str
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The batch's completion has come this far: `completing` is durable before COMPLETE leaves."""
+
+    address: str
+    id: str
+    stage: Stage
+
+
+Step = Uploading | Uploaded | Staged
+"""A step on a batch that is recorded already."""
+
+Entry = Intent | Done | Dropped | Void | Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +135,7 @@ def follow(intents: OpenIntents, entry: Entry) -> None:
                 intents[record.address] = later
         case Void(address=address, generation=generation):
             intents.get(address, {}).pop(generation, None)
-        case Dropped():
+        case Dropped() | Uploading() | Uploaded() | Staged():
             pass
         case _:
             assert_never(entry)
@@ -152,8 +182,21 @@ def _body(entry: Entry, intents: OpenIntents) -> str:
             return f'{{"dropped": {encode(entry.address)}, "id": {encode(entry.id)}'
         case Void():
             return f'{{"void": {encode(entry.address)}, "generation": {entry.generation}'
+        case Uploading() | Uploaded() | Staged():
+            return _step_body(entry)
         case _:
             assert_never(entry)
+
+
+def _step_body(step: Step) -> str:
+    at = f'{encode(step.address)}, "id": {encode(step.id)}'
+    match step:
+        case Uploading(file=file):
+            return f'{{"uploading": {at}, "file": {encode(lines.file_json(file))}'
+        case Uploaded(file=file):
+            return f'{{"uploaded": {at}, "file": {encode(lines.file_json(file))}'
+        case Staged(stage=stage):
+            return f'{{"staged": {at}, "stage": "{stage}"'
 
 
 def _intent_body(intent: Intent) -> str:
@@ -233,7 +276,9 @@ def _header(fields: Fields, file: str) -> Header:
 
 
 _COMPACT = {"done", "generation", "id"}
-_INTENT = (lines.RECORD_FIELDS - {"address", "id", "rivals"}) | {"intent", "predecessors", "at"}
+_INTENT = frozenset(
+    {"intent", "generation", "external_id", "dataset", "on_remove", "spec", "deposed", "predecessors", "at"}
+)
 
 
 def _entry(fields: Fields, intents: OpenIntents) -> Entry:
@@ -245,8 +290,23 @@ def _entry(fields: Fields, intents: OpenIntents) -> Entry:
     if "dropped" in fields:
         lines.refuse_others(fields, frozenset({"dropped", "id"}))
         return Dropped(lines.address_in(fields, "dropped"), lines.text_in(fields, "id"))
+    step = _step(fields)
+    if step is not None:
+        return step
     lines.refuse_others(fields, frozenset({"void", "generation"}))
     return Void(lines.address_in(fields, "void"), lines.number_in(fields, "generation", 1))
+
+
+def _step(fields: Fields) -> Step | None:
+    for word, kind in (("uploading", Uploading), ("uploaded", Uploaded)):
+        if word in fields:
+            lines.refuse_others(fields, frozenset({word, "id", "file"}))
+            file = lines.file_of(fields.get("file"))
+            return kind(lines.address_in(fields, word), lines.text_in(fields, "id"), file)
+    if "staged" in fields:
+        lines.refuse_others(fields, frozenset({"staged", "id", "stage"}))
+        return Staged(lines.address_in(fields, "staged"), lines.text_in(fields, "id"), lines.stage_in(fields))
+    return None
 
 
 def _intent(fields: Fields) -> Intent:

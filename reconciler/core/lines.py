@@ -6,14 +6,16 @@ Reading is strict: unknown fields, wrong types and doubled keys are refused, nev
 from __future__ import annotations
 
 import json
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeGuard
 from zlib import crc32
 
 from reconciler.core.address import is_address
-from reconciler.core.batch import OnRemove, Record
+from reconciler.core.batch import File, OnRemove, Record, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from reconciler.core.batch import Json, Spec
 
@@ -23,13 +25,28 @@ encode: Callable[[object], str] = json.JSONEncoder(sort_keys=True).encode
 """A value as JSON in its one spelling: sorted keys, ASCII only."""
 
 RECORD_FIELDS = frozenset(
-    {"address", "id", "dataset", "external_id", "generation", "on_remove", "spec", "deposed", "rivals"}
+    {
+        "address",
+        "id",
+        "dataset",
+        "external_id",
+        "generation",
+        "on_remove",
+        "spec",
+        "deposed",
+        "rivals",
+        "files",
+        "begun",
+        "stage",
+    }
 )
 
 NO_ADDRESS = "its address must be one such as `dataset/batch`"
 
 SPEC_MARK = ', "spec": '
 """What stands before the spec in a line."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 _SUM_MARK = ', "sum": "'
 _SUM_LENGTH = len(_SUM_MARK) + 8 + len('"}')
@@ -165,6 +182,9 @@ def record_in(fields: Fields) -> Record:
         spec=spec_in(fields),
         deposed=texts_in(fields, "deposed"),
         rivals=texts_in(fields, "rivals"),
+        files=files_in(fields, "files"),
+        begun=files_in(fields, "begun"),
+        stage=stage_in(fields),
     )
 
 
@@ -176,7 +196,49 @@ def record_body(record: Record, spec: str, *, first: str = "address") -> str:
         f'"external_id": {encode(record.external_id)}, "generation": {record.generation}, '
         f'"on_remove": "{record.on_remove}"{SPEC_MARK}{spec}'
     )
-    return body + lists_body(deposed=record.deposed, rivals=record.rivals)
+    body += lists_body(deposed=record.deposed, rivals=record.rivals)
+    for name, files in (("files", record.files), ("begun", record.begun)):
+        if files:
+            body += f', "{name}": {encode(files_json(files))}'
+    return body if record.stage is Stage.OPEN else body + f', "stage": "{record.stage}"'
+
+
+def file_json(file: File) -> Json:
+    """Return a file as it stands in a line: name, bytes, SHA-256."""
+    return [file.name, file.size, file.sha256]
+
+
+def files_json(files: Iterable[File]) -> list[Json]:
+    """Return files as they stand in a line."""
+    return [file_json(file) for file in files]
+
+
+def file_of(value: Json) -> File:
+    """Return the file that `[name, bytes, sha256]` is; raises `LineError`."""
+    match value:
+        case [str(name), int(size), str(sha256)] if name and size >= 0 and _DIGEST.match(sha256):
+            return File(name, size, sha256)
+        case _:
+            raise LineError("a file must be a name, a number of bytes and a SHA-256")
+
+
+def files_in(fields: Fields, name: str) -> tuple[File, ...]:
+    """Return a field that is a list of files, empty if it is not there; raises `LineError`."""
+    value = fields.get(name, [])
+    if not isinstance(value, list):
+        raise LineError(f"`{name}` must be a list of files")
+    files = tuple([file_of(each) for each in value])
+    if any(one.name >= other.name for one, other in pairwise(files)):
+        raise LineError(f"`{name}` must be sorted by name, each name once")
+    return files
+
+
+def stage_in(fields: Fields) -> Stage:
+    """Return the field `stage`, `open` if it is not there; raises `LineError`."""
+    value = fields.get("stage", "open")
+    if isinstance(value, str) and value in set(Stage):
+        return Stage(value)
+    raise LineError("`stage` must be `open`, `completing` or `completed`")
 
 
 def lists_body(**lists: tuple[str, ...]) -> str:

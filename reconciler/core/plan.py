@@ -10,12 +10,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import spec_json
+from reconciler.core.batch import Stage, spec_json
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from reconciler.core.batch import Json, Record
+    from reconciler.core.batch import File, Json, Record
     from reconciler.core.diagnostics import Place
     from reconciler.core.identity import Identity
 
@@ -75,6 +75,9 @@ class Reason(StrEnum):
     UNFINISHED_REPLACEMENT = "replaced, and not yet aborted"
     FOLLOWED = "consolidated by the platform into another batch"
     REFRESHED = "changed in Catalog"
+    FILES_MISSING = "its files are not all there"
+    INCOMPLETE = "it is not completed yet"
+    FILES_CHANGED = "its files changed, and it takes no others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Change:
     previous_address: str | None = None
     """Where the record stands now, when the manifests moved it."""
     predecessors: tuple[str, ...] = ()
-    """Batches that a new one replays."""
+    """Batches that a new one replays: ids, and addresses whose batch is known only when it is their turn."""
     withdraw: tuple[str, ...] = ()
     """Batches to abort or revert, once the rest is done; which of both is decided by their status at that moment."""
     retags: bool = False
@@ -101,6 +104,20 @@ class Change:
     def creates(self) -> bool:
         """Whether a batch comes into being."""
         return self.action in {Action.CREATE, Action.REPLACE}
+
+    @property
+    def uploads(self) -> tuple[File, ...]:
+        """The files that AEP is not known to hold yet."""
+        if self.after is None:
+            return ()
+        held = set() if self.creates or self.before is None else set(self.before.files)
+        return tuple([file for file in self.after.files if file not in held])
+
+    @property
+    def completes(self) -> bool:
+        """Whether the batch is completed."""
+        wanted = self.after is not None and self.after.stage is Stage.COMPLETED
+        return wanted and (self.creates or self.before is None or self.before.stage is not Stage.COMPLETED)
 
     @property
     def untags(self) -> tuple[str, ...]:
@@ -129,12 +146,21 @@ class Change:
                 "spec": spec_json(after.spec),
                 "deposed": list(after.deposed),
                 "rivals": list(after.rivals),
+                **_content(after),
             },
             "predecessors": list(self.predecessors),
             "untags": list(self.untags),
             "withdraw": list(self.withdraw),
             "retags": self.retags,
         }
+
+
+def _content(after: Record) -> dict[str, Json]:
+    """What the batch will hold, short; nothing for one whose content is nobody's business."""
+    if not after.files and after.stage is Stage.OPEN:
+        return {}
+    text = json.dumps([[file.name, file.size, file.sha256] for file in after.files], separators=(",", ":"))
+    return {"files": sha256(text.encode()).hexdigest(), "stage": after.stage.value}
 
 
 @dataclass(frozen=True, slots=True)

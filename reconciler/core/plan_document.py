@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core import lines
+from reconciler.core.batch import Stage
 from reconciler.core.plan import Action
 
 if TYPE_CHECKING:
@@ -91,7 +93,13 @@ def resource_change(change: Change) -> Object:
 def _record(record: Record | None) -> Object | None:
     if record is None:
         return None
+    files: Object = {
+        name: [*lines.files_json(files)] for name, files in (("files", record.files), ("begun", record.begun)) if files
+    }
+    stage: Object = {} if record.stage is Stage.OPEN else {"stage": record.stage.value}
     return {
+        **files,
+        **stage,
         "address": record.address,
         "dataset": record.dataset,
         "deposed": list(record.deposed),

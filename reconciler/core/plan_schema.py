@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core.batch import Stage
 from reconciler.core.plan import Action, Reason
 from reconciler.core.plan_document import ACTIONS, FORMAT_VERSION, TYPE
 
@@ -67,17 +68,33 @@ def _facts(batch: Object) -> Object:
     }
 
 
+_CONTENT = ("begun", "files", "stage")
+"""What only a batch with declared files has."""
+
+
+def _content() -> Object:
+    name: Object = {"type": "string", "minLength": 1}
+    file: Object = {
+        "type": "array",
+        "prefixItems": [name, _COUNT, {"type": "string", "pattern": "^[0-9a-f]{64}$"}],
+        "items": False,
+        "minItems": 3,
+    }
+    files: Object = {"type": "array", "items": file}
+    return {"begun": files, "files": files, "stage": {"enum": ["completing", "completed"]}}
+
+
 def state_schema() -> Object:
     """The schema of one line of a state file: its header, a record, or its end. A line may carry a checksum, `sum`."""
     seal: Object = {"sum": {"type": "string", "pattern": "^[0-9a-f]{8}$"}}
     header: Object = dict.fromkeys(("environment", "org", "project", "sandbox"), _NAME)
-    record = {"address": _ADDRESS, **_facts(_NAME), **seal}
+    record = {"address": _ADDRESS, **_facts(_NAME), **_content(), **seal}
     return {
         "$schema": DIALECT,
         "title": "A line of a reconciler state file",
         "oneOf": [
             _closed({"format": {"const": 1}, **header, **seal}, optional=("sum",)),
-            _closed(record, optional=("deposed", "rivals", "sum")),
+            _closed(record, optional=("deposed", "rivals", "sum", *_CONTENT)),
             _closed({"end": {"const": True}}),
         ],
         "$defs": {"spec": _spec()},
@@ -115,7 +132,7 @@ def plan_schema() -> Object:
             "conflict": _conflict(),
             "effect": _effect(),
             "orphan": _closed({"address": _or_null(_TEXT), "id": _NAME, "status": _NAME}),
-            "record": _closed({"address": _ADDRESS, **_facts(_or_null(_NAME))}),
+            "record": _closed({"address": _ADDRESS, **_facts(_or_null(_NAME)), **_content()}, optional=_CONTENT),
             "resource_change": _resource_change(),
             "resource_drift": _resource_drift(),
             "spec": _spec(),
@@ -153,11 +170,12 @@ def _unique(values: list[list[Json]]) -> list[Json]:
 
 
 def _effect() -> Object:
+    content: Object = {"files": {"type": "string"}, "stage": {"enum": [*Stage]}}
     return _closed(
         {
             "action": {"enum": [*sorted(action.value for action in Action)]},
             "address": _ADDRESS,
-            "after": _or_null(_closed(_facts(_TEXT))),
+            "after": _or_null(_closed({**_facts(_TEXT), **content}, optional=tuple(content))),
             "before": _or_null(_NAME),
             "predecessors": _NAMES,
             "previous_address": _or_null(_ADDRESS),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
 from reconciler.core.collector import collector_paused
+from reconciler.core.completion import as_found
 from reconciler.core.decide import (
     GONE_REASONS,
     Standing,
@@ -100,6 +101,8 @@ class _Planner:
         self.moved = moved_to(sides.moves)
         self.origins = {target: origin for origin, target in self.moved.items()}
         self.imports = {entry.target: entry for entry in sides.imports}
+        self.replayed = {name for each in sides.desired.values() for name in each.spec.get("replaces", ())}
+        """Addresses (and ids) of batches that a declared one replays."""
         self.records, self.previous = self._renamed()
         self.holders = {record.id: address for address, record in self.records.items()}
         self.looked_at: Desired | None = None
@@ -160,6 +163,8 @@ class _Planner:
         if isinstance(standing, Conflict):
             self.conflicts.append(standing)
             return
+        if desired.address in self.replayed and standing is not None and standing.status is StatusClass.WITHDRAWN:
+            return  # another declared batch replays it: that is how it ends
         forced = desired.address in self.scope.replace
         free = self._next_free(desired)
         record = self.records.get(desired.address)
@@ -322,6 +327,7 @@ class _Planner:
             spec=spec_of(observed, desired),
             deposed=replaced.deposed if replaced else (),
         )
+        record = as_found(desired, observed, record)
         still_open: tuple[str, ...] = ()
         if replaced is not None and self.sides.observation is not None:
             was = self.sides.observation.status_class(replaced.id)

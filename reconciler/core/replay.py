@@ -6,6 +6,7 @@ entry is taken as an order. Entries are facts about where batches stand, and of 
     about one batch       the last one counts: it stands at one address, or nowhere
     about one address     the highest generation counts, a lower one is history; the later one wins a tie
     about one generation  state and journal must name the same batch, unless one names the other as its rival
+    about one file        the last step counts, and it belongs to the batch that it names
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import StateMismatch
-from reconciler.core.journal import Done, Dropped, Intent, OpenIntents, follow
+from reconciler.core.journal import Done, Dropped, Intent, OpenIntents, Staged, Uploaded, Uploading, follow
+from reconciler.core.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.core.batch import Record
-    from reconciler.core.journal import Entry
+    from reconciler.core.journal import Entry, Step
     from reconciler.core.state import State
 
 
@@ -48,6 +50,9 @@ def fold(state: State, entries: Iterable[Entry]) -> Folded:
             )
         else:
             records[address] = latest
+    for (address, batch), steps in facts.steps.items():
+        if address in records and records[address].id == batch:
+            records[address] = _stepped(records[address], steps)
     if contradictions:
         raise StateMismatch(
             "the journal contradicts the state",
@@ -56,6 +61,13 @@ def fold(state: State, entries: Iterable[Entry]) -> Folded:
             "`reconciler import ADDRESS BATCH_ID`",
         )
     return Folded(replace(state, records=records), _open(facts.intents, records))
+
+
+def _stepped(record: Record, steps: Iterable[Step]) -> Record:
+    progress = Progress(record)
+    for step in steps:
+        progress.take(step)
+    return progress.record()
 
 
 def open_intents(state: State, entries: Iterable[Entry]) -> tuple[Intent, ...]:
@@ -76,6 +88,8 @@ class _Facts:
     reached: dict[str, int] = field(default_factory=dict)
     """By address: the highest generation that stood there, whatever became of it."""
     intents: OpenIntents = field(default_factory=dict)
+    steps: dict[tuple[str, str], list[Step]] = field(default_factory=dict)
+    """By address and batch id: the steps since its record was last written whole."""
 
     def place(self, record: Record) -> None:
         there = self.placed.get(record.address)
@@ -88,6 +102,7 @@ class _Facts:
         self.placed[record.address] = record
         self.where[record.id] = record.address
         self.gone.discard((record.address, record.id))
+        self.steps.pop((record.address, record.id), None)
         self.reached[record.address] = max(record.generation, self.reached.get(record.address, 0))
 
     def take(self, address: str, batch: str) -> None:
@@ -112,6 +127,8 @@ def _facts(entries: Iterable[Entry]) -> _Facts:
             facts.place(entry.record)
         elif isinstance(entry, Dropped):
             facts.take(entry.address, entry.id)
+        elif isinstance(entry, Uploading | Uploaded | Staged):
+            facts.steps.setdefault((entry.address, entry.id), []).append(entry)
     return facts
 
 

@@ -164,5 +164,6 @@ def _lose(connection: asyncio.Transport, loss: Loss) -> None:
     if loss is Loss.CLOSE:
         connection.close()
         return
-    connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    with contextlib.suppress(OSError):  # the client may be gone already
+        connection.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     connection.abort()

@@ -25,6 +25,11 @@ def url(base: str, path: str, query: Mapping[str, str] | None = None) -> str:
     return f"{base}{path}?{'&'.join(pairs)}" if pairs else f"{base}{path}"
 
 
+def file_url(base: str, batch: str, dataset: str, name: str) -> str:
+    """Return the URL of a file in a batch: each step of its path percent-encoded, its `/` kept (aep-api.md §6.1)."""
+    return f"{base}{IMPORT}/batches/{batch}/datasets/{dataset}/files/{quote(name, safe='/')}"
+
+
 def chunks(names: Iterable[str], without: str) -> Iterator[list[str]]:
     """Split names so that each part, joined by commas, keeps a URL short enough that is `without` before them."""
     room = LONGEST_URL - len(without)

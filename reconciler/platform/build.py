@@ -16,6 +16,7 @@ from reconciler.platform.exchange import Exchange
 from reconciler.platform.gate import Gate
 from reconciler.platform.rate import DEFAULT_RATE, Rate
 from reconciler.platform.retry import Patience
+from reconciler.platform.uploads import DEFAULT_PART
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ def build_platform(
     patience: Patience | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     redactor: Redactor | None = None,
+    part_bytes: int = DEFAULT_PART,
 ) -> AepPlatform:
     """Return the platform for one environment; nothing is sent yet.
 
     At most `parallelism` requests are in flight and `rate` creations leave a minute. A `transport` takes the place of
-    the network: the embedded emulator, or a test. `redactor` learns every token. Raises `SettingsInvalid`.
+    the network: the embedded emulator, or a test. `redactor` learns every token. Large files go in parts of
+    `part_bytes`. Raises `SettingsInvalid`.
     """
     places = endpoints or Endpoints()
     api_url, ims_url = check_url(API_URL, places.api_url), check_url(IMS_URL, places.ims_url)
@@ -62,7 +65,7 @@ def build_platform(
         patience=patience,
         redactor=redactor,
     )
-    return AepPlatform(exchange, api_url, parallelism)
+    return AepPlatform(exchange, api_url, parallelism, part_bytes)
 
 
 def _clients(parallelism: int) -> list[httpx.AsyncClient]:

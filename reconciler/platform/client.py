@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 from reconciler.core.errors import NotFound, Rejected
 from reconciler.platform import wire
-from reconciler.platform.addresses import CATALOG, IMPORT, PAGE, chunks, is_plain, tag_filter, url
+from reconciler.platform.addresses import CATALOG, IMPORT, PAGE, chunks, file_url, is_plain, tag_filter, url
 from reconciler.platform.changes import ActionAttempt, TagsAttempt
 from reconciler.platform.exchange import Call
 from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
 from reconciler.platform.paging import read_pages
 from reconciler.platform.problems import Asked, Failure
+from reconciler.platform.uploads import DEFAULT_PART, Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Exchange
     from reconciler.platform.wire import Page
-    from reconciler.ports import Action, CreateRequest
+    from reconciler.ports import Action, Content, CreateRequest, FilePlace
 
 LARGEST_LIST = 32 * 1024 * 1024
 """Bytes."""
@@ -41,10 +42,11 @@ JSON_HEADERS = {"content-type": "application/json"}
 class AepPlatform:
     """AEP over HTTP: implements `ports.Platform`. Close it, or use it as a context manager."""
 
-    def __init__(self, exchange: Exchange, api_url: str, parallelism: int) -> None:
+    def __init__(self, exchange: Exchange, api_url: str, parallelism: int, part_bytes: int = DEFAULT_PART) -> None:
         self._exchange = exchange
         self._api_url = api_url
         self._parallelism = parallelism
+        self._part_bytes = part_bytes
 
     async def __aenter__(self) -> Self:
         return self
@@ -172,13 +174,19 @@ class AepPlatform:
 
         return await self._exchange.patience.insist(attempt, WITHOUT_EFFECT)
 
-    async def act(self, batch: str, action: Action) -> None:
+    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+        """Put a file into an open batch; see `ports.Platform.upload`."""
+        batch, dataset = _checked(place.batch, "batch"), _checked(place.dataset, "dataset")
+        where = file_url(self._api_url, batch, dataset, place.name)
+        await Upload(self._exchange, place, where, content, self._part_bytes).run(resume=resume)
+
+    async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
         """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""
         path = f"/batches/{_checked(batch, 'batch')}"
         asked = Asked(f"{action.value.lower()} batch `{batch}`", is_read=False)
         act = Call(asked, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": action.value}))
         look = Call(Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path), LARGEST_OBJECT)
-        attempt = ActionAttempt(self._exchange, batch, action, act, look)
+        attempt = ActionAttempt(self._exchange, batch, action, act, look, in_doubt)
         await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:

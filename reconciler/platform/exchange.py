@@ -12,10 +12,10 @@ import httpx
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.outcome import WITHOUT_VERDICT, Outcome
 from reconciler.platform.problems import Failure, failure_of_body
-from reconciler.platform.sending import Sending, send
+from reconciler.platform.sending import LONGEST_ATTEMPT, Sending, send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from reconciler.platform.answer import Answer
     from reconciler.platform.auth import GatewayAuth, Tokens
@@ -40,8 +40,11 @@ class Call:
     url: str
     most: int = 0
     """Bytes of the answer that are read; 0: its body does not matter."""
-    body: bytes | None = None
+    body: bytes | AsyncIterable[bytes] | None = None
+    """Bytes, or what yields them anew each time it is iterated: an attempt may be repeated (never a generator)."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    longest: float = LONGEST_ATTEMPT
+    """Seconds that one attempt may take."""
 
 
 class _Lane:
@@ -122,7 +125,7 @@ class Exchange:
         request = lane.client.build_request(
             call.method, _parsed(call.url), content=call.body, headers=dict(call.headers)
         )
-        sending = Sending(call.asked, call.most, self._redactor, self.patience.timing)
+        sending = Sending(call.asked, call.most, self._redactor, self.patience.timing, call.longest)
         lane.busy += 1
         try:
             result = await send(lane.client, request, self._auth, sending)

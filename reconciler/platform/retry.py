@@ -37,12 +37,15 @@ class Patience:
     on_retry: Callable[[str], None] | None = None
     """Told one line before each wait."""
 
-    async def insist(self, attempt: Callable[[], Awaitable[T | Failure]], again: Collection[Outcome]) -> T:
+    async def insist(
+        self, attempt: Callable[[], Awaitable[T | Failure]], again: Collection[Outcome], more: float = 0.0
+    ) -> T:
         """Attempt until it succeeds, fails with an outcome that is not in `again`, or the deadline has passed.
 
-        Raises the last attempt's `PlatformError`.
+        `more` seconds are added to the deadline: what sending a long body takes. Raises the last attempt's
+        `PlatformError`.
         """
-        until = self.timing.clock() + self.deadline
+        until = self.timing.clock() + self.deadline + more
 
         first = await attempt()
         if not (isinstance(first, Failure) and first.outcome in again):

@@ -36,15 +36,17 @@ class Sending:
     """Bytes of a successful answer that are read; 0: its body does not matter, only that it was a success."""
     redactor: Redactor
     timing: Timing
+    longest: float = LONGEST_ATTEMPT
+    """Seconds; an upload takes its time."""
 
 
 async def send(
     client: httpx.AsyncClient, request: httpx.Request, auth: httpx.Auth | None, sending: Sending
 ) -> Answer | Failure:
-    """Send once. Raises nothing but what `auth` raises."""
+    """Send once. Raises nothing but what `auth` and the request's own body raise."""
     asked, redact = sending.asked, sending.redactor.redact
     try:
-        async with asyncio.timeout(LONGEST_ATTEMPT):
+        async with asyncio.timeout(sending.longest):
             response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
             try:
                 answer, problem = await _read(response, sending.most)
@@ -53,7 +55,7 @@ async def send(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return failure_of_error(asked, error, redact)
     except TimeoutError:
-        return failure_of_silence(asked, LONGEST_ATTEMPT)
+        return failure_of_silence(asked, sending.longest)
     if not response.is_success:
         return failure_of_answer(asked, answer, redact, sending.timing.now())
     return answer if problem is None else failure_of_body(asked, answer, problem, redact)

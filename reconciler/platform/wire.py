@@ -25,7 +25,19 @@ PARTIAL_INGESTION_FIELD = "partialIngestionPercent"
 
 REPLAY_REASON = "replace"
 
-PROPERTIES = ("created", "errors", "externalId", "inputFormat", "relatedObjects", "replay", "status", "tags")
+PROPERTIES = (
+    "created",
+    "errors",
+    "externalId",
+    "failedRecordCount",
+    "inputFormat",
+    "metrics",
+    "recordCount",
+    "relatedObjects",
+    "replay",
+    "status",
+    "tags",
+)
 """The properties that `Observed` is made of: what Catalog is asked for (aep-api.md §8.3)."""
 
 MOST_ERRORS = 20
@@ -165,7 +177,16 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
         predecessors=tuple(map(_bare, _texts(replay.get("predecessors")))),
         replay_reason=_text(replay.get("reason")),
         errors=tuple(_errors(fields.get("errors"))),
+        records=_count(fields, "recordCount", "outputRecordCount", "recordsWritten", "inputRecordCount"),
+        failed_records=_count(fields, "failedRecordCount", "recordsFailed"),
     )
+
+
+def _count(fields: Mapping[str, Json], *names: str) -> int | None:
+    """The first of some counts that is told, in the batch or in its `metrics` (aep-api.md §8.4)."""
+    metrics = _map(fields.get("metrics"))
+    counts = (_whole(side.get(name)) for side in (fields, metrics) for name in names)
+    return next((count for count in counts if count is not None), None)
 
 
 def _datasets(related: Json) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.core.events import Completed, Failed, Started, Waiting
+from reconciler.core.events import Completed, Failed, Sent, Started, Waiting
 from reconciler.core.plan import Action
 from reconciler.core.plan_document import TYPE
 from reconciler.views.apply_text import complete_line, failed_addresses, request_id, same_errors
@@ -79,12 +79,16 @@ class Stream:
                 yield self._line("error", f"{change.address}: {error.summary}", "apply_errored", hook=hook)
             case Waiting(message=message):
                 yield self._line("info", message, "log")
+            case Sent():
+                return
 
     def closing(self, account: Account) -> Iterator[str]:
         """The account: a diagnostic for each kind of error, what could not be written down, and the counts."""
         for address, batch in sorted(account.unrecorded):
             said = f"batch {batch} exists and could not be written down"
             yield self._diagnostic(said, f"it stands at {address}", "run apply again: it is found and adopted", address)
+        for address, counts in sorted(account.partial):
+            yield self._diagnostic("AEP loaded the batch without some of its records", counts, None, address, "warning")
         for failures in same_errors(account):
             first, request = failures[0], request_id(failures)
             parts = (f"at {failed_addresses(failures)}", first.error.detail, request and f"request id: {request}")
@@ -96,6 +100,7 @@ class Stream:
             "add": account.created,
             "adopt": account.adopted,
             "change": account.changed,
+            "complete": account.completed,
             "failed": len(account.failures),
             "forget": account.forgotten,
             "import": account.imported,
@@ -105,6 +110,7 @@ class Stream:
             "skipped": account.skipped,
             "unknown": account.unknown,
             "yielded": account.yielded,
+            "upload": account.uploaded,
         }
         yield self._line("info", complete_line(account), "change_summary", changes=changes)
 
@@ -126,11 +132,14 @@ class Stream:
         }
         return self._line("info", message, "change_summary", changes=changes, digest=plan.digest)
 
-    def _diagnostic(self, summary: str, detail: str | None, hint: str | None, address: str | None) -> str:
-        diagnostic: Object = {"severity": "error", "summary": summary, "detail": detail or "", "hint": hint}
+    def _diagnostic(
+        self, summary: str, detail: str | None, hint: str | None, address: str | None, severity: str = "error"
+    ) -> str:
+        diagnostic: Object = {"severity": severity, "summary": summary, "detail": detail or "", "hint": hint}
         if address is not None:
             diagnostic["address"] = address
-        return self._line("error", f"Error: {summary}", "diagnostic", diagnostic=diagnostic)
+        level = "warn" if severity == "warning" else severity
+        return self._line(level, f"{severity.capitalize()}: {summary}", "diagnostic", diagnostic=diagnostic)
 
     def _line(self, level: str, message: str, kind: str, **fields: Json) -> str:
         event: Object = {

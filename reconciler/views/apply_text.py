@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import PlatformError
-from reconciler.core.events import Completed, Ending, Failed, Started, Waiting
+from reconciler.core.events import Completed, Ending, Failed, Sent, Started, Waiting
 from reconciler.core.folding import fold
+from reconciler.views.amounts import amount
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
 from reconciler.views.plan_text import painted
@@ -40,6 +41,11 @@ class Progress:
     verbose: bool = False
     total: int | None = None
     """How many changes there are, once it is known."""
+    total_bytes: int = 0
+    """Of all files that are to be uploaded."""
+    _sent: int = 0
+    _sending_since: float = 0.0
+    _told_bytes: float = 0.0
     _done: int = 0
     _failed: int = 0
     _waits: str = ""
@@ -58,8 +64,22 @@ class Progress:
                 if message != self._waits:
                     self._waits = message
                     yield Palette(self.color).dim(f"  … {for_terminal(message)}")
+            case Sent(size=size):
+                yield from self._bytes(size)
             case Started():
                 return
+
+    def _bytes(self, size: int) -> Iterator[str]:
+        """Now and again, how much was sent and how fast."""
+        now = self.now()
+        if not self._sent:
+            self._sending_since = self._told_bytes = now
+        self._sent += size
+        if now - self._told_bytes >= SECONDS_BETWEEN:
+            self._told_bytes = now
+            of = f" of {amount(self.total_bytes)}" if self.total_bytes else ""
+            rate = amount(round(self._sent / (now - self._sending_since)))
+            yield f"  {amount(self._sent)}{of} sent, {rate}/s"
 
     def _completed(self, event: Completed) -> Iterator[str]:
         few = self.total <= FEW if self.total is not None else self._done <= FEW
@@ -103,6 +123,8 @@ def account_lines(account: Account, *, color: bool) -> Iterator[str]:
     others = other_counts(account)
     if others:
         yield f"Also {', '.join(others)}."
+    for address, counts in sorted(account.partial):
+        yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts)}"
     if account.cause is not None:
         yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
         yield from (f"    {for_terminal(line)}" for line in (account.cause.detail or "").splitlines())
@@ -126,6 +148,9 @@ def complete_line(account: Account) -> str:
 def other_counts(account: Account) -> list[str]:
     """What Terraform's line has no word for."""
     counts = (
+        (account.uploaded, "file uploaded" if account.uploaded == 1 else "files uploaded"),
+        (account.completed, "completed"),
+        (len(account.partial), "loaded in part"),
         (account.adopted, "adopted"),
         (account.forgotten, "forgotten"),
         (account.moved, "moved"),

@@ -15,6 +15,7 @@ from reconciler.core.attributes import Attribute, Facts, attributes_of, changed
 from reconciler.core.batch import Spec
 from reconciler.core.folding import fold
 from reconciler.core.plan import Action, Reason
+from reconciler.views.amounts import amount
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def rows(changes: Sequence[Change]) -> list[Row]:
             _from(change),
             not change.withdraw,
             not change.predecessors,
+            not change.uploads,
+            change.completes,
         )
         alike.setdefault(key, []).append(change)
     return [_row(group) for group in alike.values()]
@@ -174,6 +177,12 @@ def _further(group: list[Change]) -> Iterator[str]:
     withdrawn = [each for change in group for each in change.withdraw]
     if replayed:
         yield f"replays {_ids(replayed)}" if named else f"replays {len(replayed)} batches"
+    uploads = [file for change in group for file in change.uploads]
+    if uploads:
+        size = amount(sum(file.size for file in uploads))
+        yield f"uploads {len(uploads)} file{'s' if len(uploads) > 1 else ''} ({size})" + ", completes" * first.completes
+    elif first.completes:
+        yield "completes"
     plain_delete = first.action is Action.DELETE and all(c.before and c.withdraw == (c.before.id,) for c in group)
     if withdrawn and not plain_delete:
         yield f"aborts or reverts {_ids(withdrawn) if named else f'{len(withdrawn)} batches'}"

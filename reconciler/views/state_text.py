@@ -6,7 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Protocol
 
+from reconciler.core.batch import Stage
 from reconciler.core.errors import ReconcilerError
+from reconciler.core.lines import files_json
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -67,7 +69,14 @@ def record_json(record: Record) -> dict[str, Json]:
         "on_remove": record.on_remove.value,
         "spec": {**record.spec},  # type: ignore[dict-item]  # a TypedDict is plain JSON
     }
-    lists: dict[str, Json] = {"deposed": list(record.deposed), "rivals": list(record.rivals)}
+    lists: dict[str, Json] = {
+        "deposed": list(record.deposed),
+        "rivals": list(record.rivals),
+        "files": [*files_json(record.files)],
+        "begun": [*files_json(record.begun)],
+    }
+    if record.stage is not Stage.OPEN:
+        fields["stage"] = record.stage.value
     return fields | {name: ids for name, ids in lists.items() if ids}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from reconciler.core.batch import OnRemove, Record, Spec
+from reconciler.core.batch import File, OnRemove, Record, Spec, Stage
 from reconciler.core.state import State
 from tests.examples import WHO
 
@@ -31,6 +31,14 @@ SPECS: st.SearchStrategy[Spec] = st.builds(
 
 LISTS = st.lists(TEXTS, max_size=2).map(tuple)
 
+FILES = st.lists(
+    st.builds(
+        File, name=TEXTS, size=st.integers(0, 10**15), sha256=st.sampled_from(["0" * 64, "0123456789abcdef" * 4])
+    ),
+    max_size=3,
+    unique_by=lambda file: file.name,
+).map(lambda files: tuple(sorted(files)))
+
 RECORDS = st.builds(
     Record,
     address=ADDRESSES,
@@ -42,6 +50,9 @@ RECORDS = st.builds(
     spec=SPECS,
     deposed=LISTS,
     rivals=LISTS,
+    files=FILES,
+    begun=FILES,
+    stage=st.sampled_from(Stage),
 )
 
 STATES = st.lists(RECORDS, max_size=5, unique_by=(lambda r: r.address, lambda r: r.id, lambda r: r.external_id)).map(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from tests.platform.servers import Server
 
 TAGS = {"reconciler_project": "acme"}
-PROPERTIES = "created,errors,externalId,inputFormat,relatedObjects,replay,status,tags"
+PROPERTIES = (
+    "created,errors,externalId,failedRecordCount,inputFormat,metrics,recordCount,relatedObjects,replay,status,tags"
+)
 
 
 async def listed(server: Server, *, parallelism: int = 8, tags: dict[str, str] | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from reconciler.ports import Action
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
-    from reconciler.ports import CreateRequest
+    from reconciler.ports import Content, CreateRequest, FilePlace
 
 Answer = Literal["made", "lost after", "lost before", "refused", "throttled", "never sent", "taken"]
 
@@ -29,6 +29,11 @@ class FakePlatform:
     """How many look-ups by external id a new batch stays hidden from."""
     blind: bool = False
     """Whether listings show nothing: Catalog's index lags, look-ups work."""
+    completes_to: str = "success"
+    uploads: list[Answer] = field(default_factory=list)
+    """What the next uploads answer; `made` when it runs out."""
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """By batch and name."""
     datasets: set[str] | None = None
     """Those that exist; None for all."""
     calls: list[str] = field(default_factory=list)
@@ -109,9 +114,22 @@ class FakePlatform:
         self.hidden[batch] = self.lag
         return batch
 
-    async def act(self, batch: str, action: Action) -> None:
-        self.calls.append(f"{action.value} {batch}")
-        status = {Action.ABORT: "aborted", Action.REVERT: "inactive", Action.COMPLETE: "success"}[action]
+    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+        self.calls.append(f"{'resume' if resume else 'upload'} {place.batch} {place.name}")
+        data = b"".join([chunk async for chunk in content.chunks(0, content.size)])
+        if self.batches[place.batch].status != "loading":
+            raise Rejected("the batch takes no files", status=400)
+        answer = self.uploads.pop(0) if self.uploads else "made"
+        if answer == "refused":
+            raise Rejected("no", status=422)
+        if answer != "lost before":
+            self.files.setdefault(place.batch, {})[place.name] = data
+        if answer != "made":
+            raise OutcomeUnknown("cut", status=None)
+
+    async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
+        self.calls.append(f"{action.value} {batch}{' in doubt' * in_doubt}")
+        status = {Action.ABORT: "aborted", Action.REVERT: "inactive", Action.COMPLETE: self.completes_to}[action]
         self.set_status(batch, status)
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:

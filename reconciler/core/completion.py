@@ -1,0 +1,46 @@
+"""What is left to do for the content of a batch (design §10), and when only another batch will do. Pure.
+
+AEP has no call that takes a file out of a batch, and a completed batch takes no more files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.batch import Stage, StatusClass
+
+if TYPE_CHECKING:
+    from reconciler.core.batch import Desired, Observed, Record
+
+TAKES_FILES = frozenset({StatusClass.OPEN, None})
+"""Classes of a batch that files can still be put into; None: Catalog was not asked."""
+
+
+def needs_another_batch(desired: Desired, record: Record, status: StatusClass | None) -> bool:
+    """Whether the recorded batch cannot come to hold exactly the declared files. `status` is `decide.status_of`'s."""
+    content = desired.content
+    if content is None or record.stage is Stage.COMPLETING:
+        return False  # first its completion is brought to an end: nobody knows yet what it takes
+    if status in TAKES_FILES:
+        return not record.names <= {file.name for file in content}
+    return content != record.files
+
+
+def target(desired: Desired, record: Record, status: StatusClass | None) -> Record:
+    """The record once its batch holds the declared files, and is completed if that is declared."""
+    content = desired.content
+    if content is not None and status in TAKES_FILES and record.stage is Stage.OPEN:
+        record = replace(record, files=content, begun=())
+    wants = desired.complete or record.stage is Stage.COMPLETING
+    return replace(record, stage=Stage.COMPLETED) if wants else record
+
+
+def as_found(desired: Desired, observed: Observed, record: Record) -> Record:
+    """The record of a batch that was found, not made. Catalog tells no files.
+
+    An open one is taken to be empty: all is uploaded again. Any other is taken to hold what is declared.
+    """
+    if observed.status_class is StatusClass.OPEN or desired.content is None:
+        return record
+    return replace(record, files=desired.content, stage=Stage.COMPLETED)

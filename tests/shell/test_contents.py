@@ -1,0 +1,285 @@
+"""Globs to files: inside the repository whatever links say, named from the first wildcard, opened only when new."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.contents import DataFiles, Survey, fingerprinted, survey
+from reconciler.core.batch import Desired, File, Spec
+from reconciler.core.errors import ContentChanged
+from reconciler.fingerprints import Fingerprints
+from tests.examples import ADDRESS, desired
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JSON = Spec(format="json")
+LINE = b'{"a": 1}\n'
+
+
+def wanted(*files: str, spec: Spec | None = None, complete: bool = False) -> Desired:
+    return replace(desired(spec=spec or JSON), files=files, complete=complete)
+
+
+def put(root: Path, *names: str, data: bytes = LINE) -> None:
+    """Files whose mtimes are old enough to be trusted."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, ns=(time.time_ns() - 10**10, time.time_ns() - 10**10 + 1))
+
+
+def surveyed(root: Path, each: Desired, known: Fingerprints | None = None) -> Survey:
+    return survey(root, [each], [], known or Fingerprints(root / "cache"))
+
+
+def names(root: Path, *files: str) -> list[str]:
+    found = surveyed(root, wanted(*files))
+    assert not found.diagnostics, found.diagnostics
+    return [local.name for local in found.files[ADDRESS]]
+
+
+def codes(root: Path, *files: str, spec: Spec | None = None, complete: bool = False) -> list[str]:
+    return sorted(each.code for each in surveyed(root, wanted(*files, spec=spec, complete=complete)).diagnostics)
+
+
+def test_names_begin_at_the_first_wildcard_and_keep_their_folders(tmp_path: Path) -> None:
+    put(tmp_path, "data/day=1/a.json", "data/day=2/b/c.json", "data/z.json", "data/.hidden.json", "data/x.csv")
+    assert names(tmp_path, "data/*/*.json") == ["day=1/a.json"]
+    assert names(tmp_path, "data/**/*.json") == ["day=1/a.json", "day=2/b/c.json", "z.json"]
+    assert names(tmp_path, "data/day=1/a.json") == ["a.json"]
+    assert names(tmp_path, "data/z.json", "data/z.*", "./data//z.json") == ["z.json"]
+    assert names(tmp_path, "data/[yz].json", "data/day=?/a.json") == ["day=1/a.json", "z.json"]
+
+
+def test_a_glob_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "data/a.json")
+    assert codes(tmp_path, "data/*.jsonl") == ["no-files"]
+    assert codes(tmp_path, "nowhere/*.json") == ["no-files"]
+    assert codes(tmp_path, "data/a.json/*") == ["no-files"]
+    assert codes(tmp_path, "data") == ["no-files"]
+
+
+def test_nothing_outside_the_repository_is_read(tmp_path: Path) -> None:
+    root, outside = tmp_path / "repo", tmp_path / "outside"
+    put(outside, "secret.json")
+    put(root, "data/a.json")
+    (root / "data" / "link.json").symlink_to(outside / "secret.json")
+    (root / "folder").symlink_to(outside)
+    (root / "dangling.json").symlink_to(outside / "nothing.json")
+    for glob in ("data/*.json", "data/link.json", "folder/*.json", "folder/secret.json", "f*/*.json", "dangling.json"):
+        assert "outside" in codes(root, glob), glob
+    assert codes(root, "data/a.json") == []
+
+
+def test_links_within_the_repository_are_followed_to_files(tmp_path: Path) -> None:
+    put(tmp_path, "store/a.json")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "b.json").symlink_to("../store/a.json")
+    (tmp_path / "data" / "loop").symlink_to("..")
+    assert names(tmp_path, "data/*.json") == ["b.json"]
+    assert names(tmp_path, "data/**/*.json") == ["b.json"]
+
+
+def test_two_files_with_one_name_are_an_error(tmp_path: Path) -> None:
+    put(tmp_path, "a/x.json", "b/x.json")
+    assert codes(tmp_path, "a/*.json", "b/*.json") == ["duplicate-file"]
+    assert names(tmp_path, "*/x.json") == ["a/x.json", "b/x.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows refuses such names itself")
+@pytest.mark.parametrize("name", ["a\nb.json", "a\x1b[31m.json", "a\x00b.json"[:1] + "\x7f.json"])
+def test_names_that_cannot_be_shown_are_refused(tmp_path: Path, name: str) -> None:
+    put(tmp_path, f"data/{name}")
+    assert codes(tmp_path, "data/*.json") == ["control-character"]
+
+
+def test_a_pipe_is_no_file_and_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.json")
+    assert codes(tmp_path, "a.json") == ["unreadable"]
+
+
+PARQUET = b"PAR1" + b"\0" * 20 + b"PAR1"
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "data", "expected"),
+    [
+        (JSON, "a.json", LINE * 5000, []),
+        (JSON, "a.json", b"\n" + LINE + b"\n", []),
+        (JSON, "a.json", b'{"a": "' + b"x" * 100_000 + b'"}', []),
+        (JSON, "a.json", b"[\n" + LINE + b"]", ["not-json-lines"]),
+        (JSON, "a.json", b'{"a":\n1}\n', ["not-json-lines"]),
+        (JSON, "a.json", b"\xff\xfe", ["not-json-lines"]),
+        (JSON, "a.json", b"", ["empty-file"]),
+        (JSON, "a.parquet", PARQUET, ["wrong-extension"]),
+        (Spec(format="json", multiline=True), "a.json", b"[\n" + LINE + b"]", []),
+        (Spec(format="json", multiline=True), "a.json", b"a,b", ["not-json"]),
+        (Spec(format="parquet"), "a.parquet", PARQUET, []),
+        (Spec(format="parquet"), "a.parquet", b"PAR1" + b"\0" * 20_000 + b"PAR1", []),
+        (Spec(format="parquet"), "a.parquet", PARQUET[:-1], ["not-parquet"]),
+        (Spec(format="parquet"), "a.parquet", b"PAR1PAR1", ["not-parquet"]),
+        (Spec(format="csv"), "a.csv", b"id,name\r\n1,x\r\n", []),
+        (Spec(format="csv"), "a.csv", b"\xef\xbb\xbfid,name\n", []),
+        (Spec(format="csv"), "a.csv", b"id,first name\n", ["bad-csv-header"]),
+        (Spec(format="csv"), "a.csv", b"id,,x\n", ["bad-csv-header"]),
+        (Spec(format="csv"), "a.csv", b"id,id\n", ["bad-csv-header"]),
+        (Spec(format="csv", csv={"delimiter": ";"}), "a.csv", b"id;name\n", []),
+    ],
+)
+def test_what_aep_would_refuse_hours_later_is_said_now(
+    tmp_path: Path, spec: Spec, name: str, data: bytes, expected: list[str]
+) -> None:
+    put(tmp_path, name, data=data)
+    assert codes(tmp_path, name, spec=spec) == expected
+
+
+def test_a_batch_without_files_cannot_be_completed(tmp_path: Path) -> None:
+    assert codes(tmp_path, complete=True) == ["complete-without-files"]
+
+
+def opened(action: object) -> list[str]:
+    """The data files that were opened meanwhile, as an audit hook sees them."""
+    assert callable(action)
+    WATCHED.clear()
+    WATCHING.append(True)
+    try:
+        action()
+    finally:
+        WATCHING.clear()
+    return [path for path in WATCHED if path.endswith(".json")]
+
+
+WATCHED: list[str] = []
+WATCHING: list[bool] = []
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if WATCHING and event == "open":
+        WATCHED.append(str(arguments[0]))
+
+
+sys.addaudithook(_watch)
+
+
+def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
+    put(tmp_path, *(f"data/{number}.json" for number in range(50)))
+    each = wanted("data/*.json")
+
+    def once() -> dict[str, Desired]:
+        known = Fingerprints(tmp_path / "state" / "dev.fingerprints")
+        known.load()
+        found = survey(tmp_path, [each], [], known)
+        result = fingerprinted([each], found, known)
+        known.save()
+        return result
+
+    first = once()
+    assert opened(once) == []
+    put(tmp_path, "data/7.json", data=LINE * 2)
+    assert {os.path.basename(path) for path in opened(once)} == {"7.json"}  # noqa: PTH119
+    assert once()[ADDRESS].content != first[ADDRESS].content
+    (tmp_path / "state" / "dev.fingerprints").write_text('{"version": 1, "files": [3]}', encoding="utf-8")
+    assert len(opened(once)) == 100
+    assert len(opened(lambda: Fingerprints(tmp_path / "nothing").load())) == 0
+
+
+def test_a_file_that_was_written_a_moment_ago_is_not_remembered(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(LINE)
+    os.utime(tmp_path / "a.json", ns=(time.time_ns() + 10**9,) * 2)
+    each, known = wanted("a.json"), Fingerprints(tmp_path / "cache")
+    fingerprinted([each], survey(tmp_path, [each], [], known), known)
+    known.save()
+    assert not (tmp_path / "cache").exists()
+
+
+def read(root: Path, each: Desired, disturb: object = None, stretch: tuple[int, int] | None = None) -> bytes:
+    known = Fingerprints(root / "cache")
+    found = survey(root, [each], [], known)
+    (file,) = fingerprinted([each], found, known)[ADDRESS].content or ()
+    content = DataFiles(found.files).open(ADDRESS, file)
+    first, stop = stretch or (0, content.size)
+
+    async def main() -> bytes:
+        chunks = []
+        async for chunk in content.chunks(first, stop):
+            chunks.append(chunk)
+            if callable(disturb):
+                disturb()
+        return b"".join(chunks)
+
+    return asyncio.run(main())
+
+
+BIG = LINE * 300_000
+
+
+def test_a_file_is_read_in_chunks_and_in_stretches(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", data=BIG)
+    assert read(tmp_path, wanted("a.json")) == BIG
+    assert read(tmp_path, wanted("a.json"), stretch=(5, 2_000_000)) == BIG[5:2_000_000]
+
+
+@pytest.mark.parametrize("change", ["append", "rewrite", "replace", "remove"])
+def test_a_file_that_changes_while_it_is_read_is_noticed_before_its_end(tmp_path: Path, change: str) -> None:
+    put(tmp_path, "a.json", data=BIG)
+    path = tmp_path / "a.json"
+
+    def disturb() -> None:
+        match change:
+            case "append":
+                with path.open("ab") as file:
+                    file.write(LINE)
+            case "rewrite":
+                with path.open("r+b") as file:
+                    file.seek(len(BIG) - 4)
+                    file.write(b"2")
+            case "replace":
+                path.unlink()
+                path.write_bytes(BIG.replace(b"1", b"2"))
+            case _:
+                path.write_bytes(b"")
+
+    if change == "replace":
+        assert read(tmp_path, wanted("a.json"), disturb) == BIG  # the file that was opened is still the same
+    else:
+        with pytest.raises(ContentChanged):
+            read(tmp_path, wanted("a.json"), disturb)
+
+
+def test_a_file_that_was_changed_before_it_is_opened_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "a.json")
+    each, known = wanted("a.json"), Fingerprints(tmp_path / "cache")
+    found = survey(tmp_path, [each], [], known)
+    put(tmp_path, "a.json", data=LINE * 2)
+    with pytest.raises(ContentChanged):
+        fingerprinted([each], found, known)
+    with pytest.raises(ContentChanged):
+        DataFiles(found.files).open(ADDRESS, File("gone.json", 1, "0" * 64))
+
+
+def test_a_same_sized_change_with_an_old_mtime_is_found_by_its_hash(tmp_path: Path) -> None:
+    put(tmp_path, "a.json")
+    stamp = (tmp_path / "a.json").stat()
+
+    each, known = wanted("a.json"), Fingerprints(tmp_path / "cache")
+    found = survey(tmp_path, [each], [], known)
+    (file,) = fingerprinted([each], found, known)[ADDRESS].content or ()
+    with (tmp_path / "a.json").open("r+b") as opened_file:
+        opened_file.write(b'{"b')
+    os.utime(tmp_path / "a.json", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+    async def main() -> None:
+        async for _ in DataFiles(found.files).open(ADDRESS, file).chunks(0, file.size):
+            raise AssertionError("the last chunk left")
+
+    with pytest.raises(ContentChanged):
+        asyncio.run(main())
