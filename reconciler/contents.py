@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import stat
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -137,10 +138,11 @@ class _Surveyor:
         except OSError as error:
             self._unreadable(quoted(text), error, place)
             return
+        rules = rules_of(desired.spec)
         for name, path in matches:
             local = self._local(name, path, place)
             if local is not None:
-                self._check(desired.spec, local, place)
+                self._check(desired.spec, rules, local, place)
                 yield local
         if not matches:
             hint = "check the path: globs are relative to the repository's root, and `*` does not match a `/`"
@@ -148,20 +150,18 @@ class _Surveyor:
 
     def _local(self, name: str, path: str, place: Place) -> Local | None:
         """The file, if it is one of the repository."""
-        shown = quoted(self.tree.shown(path))
         try:
-            real = self.tree.real(path)
-            if real is None:
-                self._note(_outside(self.tree.shown(path)), place)
-                return None
-            return Local(name, real, Stamp.of(os.stat(real, follow_symlinks=False)))
+            found = self.tree.real(path)
         except OSError as error:
-            self._unreadable(shown, error, place)
+            self._unreadable(quoted(self.tree.shown(path)), error, place)
             return None
+        if found is None:
+            self._note(_outside(self.tree.shown(path)), place)
+            return None
+        return Local(name, *found)
 
-    def _check(self, spec: Spec, local: Local, place: Place) -> None:
+    def _check(self, spec: Spec, rules: str, local: Local, place: Place) -> None:
         flaw = name_flaw(local.name) or extension_flaw(spec, local.name)
-        rules = rules_of(spec)
         if flaw is None and not self.known.passed(local.path, local.stamp, rules):
             shown = self.tree.shown(local.path)
             try:
@@ -238,14 +238,14 @@ class _Tree:
     root: str
     """Without links."""
     folders: dict[str, tuple[list[str], dict[str, os.DirEntry[str]]]] = field(default_factory=dict)
-    reals: dict[str, str | None] = field(default_factory=dict)
+    reals: dict[str, str] = field(default_factory=dict)
 
     def glob(self, text: str) -> Iterator[tuple[str, str]]:
         """Yield name (relative to the folder before the first wildcard) and path of each file that matches, sorted."""
         pattern = read_pattern(text)
         folder = os.path.join(self.root, *pattern.folder)
         for path in sorted(self._below(folder, pattern.rest, 0)):
-            yield os.path.relpath(path, folder).replace(os.sep, "/"), path
+            yield path[len(folder) + 1 :].replace(os.sep, "/"), path
 
     def _below(self, folder: str, steps: tuple[str, ...], depth: int) -> set[str]:
         step, rest = steps[0], steps[1:]
@@ -257,17 +257,23 @@ class _Tree:
                     if not name.startswith(".") and entry.is_dir(follow_symlinks=False):
                         found |= self._below(entry.path, steps, depth + 1)
             return found
-        paths = [entry.path for entry in self._named(folder, step)] if WILD & set(step) else [f"{folder}/{step}"]
+        if not WILD & set(step):
+            path = os.path.join(folder, step)
+            if rest:
+                return self._below(path, rest, depth) if os.path.isdir(path) else set()
+            return {path} if os.path.lexists(path) and not os.path.isdir(path) else set()
         if rest:
-            return {path for each in paths if os.path.isdir(each) for path in self._below(each, rest, depth)}
-        return {path for path in paths if os.path.lexists(path) and not os.path.isdir(path)}
+            folders = [entry.path for entry in self._named(folder, step) if entry.is_dir()]
+            return {path for each in folders for path in self._below(each, rest, depth)}
+        return {entry.path for entry in self._named(folder, step) if not entry.is_dir()}
 
     def _named(self, folder: str, step: str) -> Iterator[os.DirEntry[str]]:
         """The entries that a step with wildcards matches; one that begins with a dot only if the step does."""
         names, entries = self._list(folder)
         prefix = re.split(r"[*?\[]", step, maxsplit=1)[0]
         is_match = _matcher(step)
-        for name in names[bisect_left(names, prefix) :]:
+        for at in range(bisect_left(names, prefix), len(names)):
+            name = names[at]
             if not name.startswith(prefix):
                 return
             if is_match(name) and (step.startswith(".") or not name.startswith(".")):
@@ -284,16 +290,17 @@ class _Tree:
             listed = self.folders[folder] = (sorted(entries), entries)
         return listed
 
-    def real(self, path: str) -> str | None:
-        """The path without links; None when it is not in the repository."""
-        folder, name = os.path.split(path)
-        if os.path.islink(path):
+    def real(self, path: str) -> tuple[str, Stamp] | None:
+        """The path without links and the stamp of what is there; None when it is not in the repository."""
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
             real = os.path.realpath(path)
-        else:
-            if folder not in self.reals:
-                self.reals[folder] = os.path.realpath(folder)
-            real = os.path.join(self.reals[folder] or folder, name)
-        return real if self._is_inside(real) else None
+            return (real, Stamp.of(os.lstat(real))) if self._is_inside(real) else None
+        folder, name = os.path.split(path)
+        if folder not in self.reals:
+            self.reals[folder] = os.path.realpath(folder)
+        real = os.path.join(self.reals[folder], name)
+        return (real, Stamp.of(status)) if self._is_inside(real) else None
 
     def _is_inside(self, real: str) -> bool:
         return real == self.root or real.startswith(self.root.rstrip(os.sep) + os.sep)

@@ -235,6 +235,9 @@ class _Engine:
         self.run.listener(Started(change))
         try:
             record, adopted = await self._steps(change)
+            self._count(change, adopted=adopted)
+            if record is not None and change.completes and self.run.wait:
+                await self._wait_for(self._loading(record))
         except Stopped:
             self.account.skipped += 1
         except StoreFailed as error:
@@ -245,7 +248,6 @@ class _Engine:
             self._break_if_pointless(error)
         else:
             self.unserved = 0
-            self._count(change, adopted=adopted)
             elapsed = monotonic() - began
             self.run.listener(Completed(change, record.id if record else None, adopted, elapsed))
         finally:
@@ -271,8 +273,6 @@ class _Engine:
                 await self.write(Done(after))
         if after is None and change.before is not None:
             await self.write(Dropped(change.before.address, change.before.id))
-        if after is not None and change.completes and self.run.wait:
-            await self._wait_for(self._loading(after))
         return after, adopted
 
     async def _load(self, change: Change, record: Record) -> Record:

@@ -33,6 +33,9 @@ FIRST_LOOK = 0.5
 LONGEST_LOOK = 30.0
 """Seconds between two looks at the most (aep-api.md §5.4)."""
 
+LONGEST_ABSENCE = 120.0
+"""Seconds that Catalog may not show a batch that is waited for."""
+
 MOST_ERRORS = 5
 """Errors of a batch that one failure repeats; the plan shows all."""
 
@@ -121,7 +124,7 @@ class Loading:
 
         Raises `LoadFailed` when AEP does not load it, or has not by the longest wait.
         """
-        delay, left = FIRST_LOOK, self.means.longest_wait
+        delay, left, unseen = FIRST_LOOK, self.means.longest_wait, 0.0
         while True:
             observed = (await self.means.platform.batches_by_id([self.batch])).get(self.batch)
             status = observed.status_class if observed else StatusClass.OPEN
@@ -131,9 +134,10 @@ class Loading:
                 raise _failure(observed)
             if self.means.is_over():
                 return None
-            if left <= 0:
+            unseen = 0.0 if observed is not None else unseen + delay
+            if left <= 0 or unseen > LONGEST_ABSENCE:
                 raise LoadFailed(
-                    f"AEP is still loading batch `{self.batch}`",
+                    f"AEP {'is still loading' if observed is not None else 'does not show'} batch `{self.batch}`",
                     hint="nothing is lost: a later `reconciler plan` shows what became of it",
                 )
             self.means.note(Waiting("waiting for AEP to load what is completed"))

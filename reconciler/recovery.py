@@ -69,6 +69,13 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
     return record
 
 
+async def look_up(workspace: Workspace, record: Record, connect: Connect) -> Observed | None:
+    """The recorded batch as Catalog shows it now; None when it does not."""
+    declared = declare(workspace, fingerprints=False)
+    async with connect(declared, open_store(workspace, declared).path) as platform:
+        return (await platform.batches_by_id([record.id])).get(record.id)
+
+
 async def discover(workspace: Workspace, dataset: str, connect: Connect) -> list[Observed]:
     """The live batches of a dataset that no record and no marker of ours accounts for: what could be imported."""
     declared = declare(workspace)

@@ -13,6 +13,7 @@ from reconciler.core.errors import ExitCode
 
 if TYPE_CHECKING:
     from reconciler.cli.invocation import Invocation
+    from reconciler.core.batch import Observed, Record
 
 
 @click.command()
@@ -101,9 +102,10 @@ def list_(invocation: Invocation, globs: tuple[str, ...]) -> int:
 @state.command("show")
 @click.argument("address")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--refresh/--no-refresh", default=True, help="Whether the text tells the batch's status.")
 @pass_invocation
-def show_record(invocation: Invocation, address: str, form: str) -> int:
-    """Show one record."""
+def show_record(invocation: Invocation, address: str, form: str, refresh: bool) -> int:  # noqa: FBT001
+    """Show one record and, if Catalog can be asked, what became of its batch."""
     from reconciler import records
     from reconciler.views import state_text
 
@@ -111,8 +113,24 @@ def show_record(invocation: Invocation, address: str, form: str) -> int:
     if form == "json":
         invocation.console.out([json.dumps(state_text.record_json(record), indent=2, sort_keys=True)])
     else:
-        invocation.console.out(state_text.show_text(record))
+        invocation.console.out(state_text.show_text(record, _status(invocation, record) if refresh else None))
     return ExitCode.OK
+
+
+def _status(invocation: Invocation, record: Record) -> Observed | None:
+    """The batch in Catalog; the record is worth showing without it."""
+    from reconciler import recovery
+    from reconciler.cli.interrupts import run_interruptible
+    from reconciler.cli.plans import open_for
+    from reconciler.core.errors import ReconcilerError
+    from reconciler.views.escape import for_terminal
+
+    connect = open_for(invocation)
+    try:
+        return run_interruptible(lambda _: recovery.look_up(invocation.workspace(), record, connect))
+    except ReconcilerError as error:
+        invocation.console.err([f"its status is not known: {for_terminal(error.summary)}"])
+        return None
 
 
 @state.command()

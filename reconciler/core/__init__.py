@@ -18,6 +18,9 @@ Three sides are compared at each address:
 | D | - | two or more | conflict, all ids named |
 | D, in `imports` | - | that id, same dataset | import |
 | D = R | R | open, in flight, done | none |
+| D = R, files or completion missing | R | open | upload, complete (`completion`) |
+| D, other files | R | done | replace: the next generation replays the old |
+| D, files gone | R | open | replace: AEP has no call that takes a file out |
 | D = R | R | missing, aborted, abandoned | create generation + 1 |
 | D = R | R | failed, withdrawn, stuck | drift; create generation + 1 only if `recreate_when` says so |
 | D != R in own tags | R | live | update in place |
@@ -29,6 +32,10 @@ Three sides are compared at each address:
 Two rules hold everything together. An external id is a pure function of project, environment, address and generation
 (`identity`), so every batch can be found again and the state file is only a cache of the truth. And a create is planned
 only where two ways of looking, that fail independently, agree that there is nothing (`refresh` sees to that).
+
+The content of a batch is a chain of steps, each durable in the journal before it leaves and once it is done. A record
+says what AEP has confirmed to hold (`files`), what may be there (`begun`) and how far its completion is (`stage`), so a
+run resumes at the step that an earlier one reached. From `completing` on a batch takes no more files.
 
 What stands at an address need not be what the record says: a live batch of a later generation (a run whose record was
 lost), or the only live batch with the record's external id (the recorded one is gone), stands instead. Then the same

@@ -366,6 +366,8 @@ def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
 
 _RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or `reconciler state rm` it"
 
+_MEND = "mend its files: with `recreate_when: [failed]` the next apply makes another batch of the changed ones"
+
 _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.FAILED: ("failed", _RECREATE),
     StatusClass.WITHDRAWN: ("was withdrawn", _RECREATE),
@@ -386,6 +388,8 @@ def drift_of(record: Record, standing: Standing, observation: Observation) -> Dr
         return Drift(record.address, record.id, status, "is gone from Catalog")
     if observed.status_class in _DRIFT:
         message, hint = _DRIFT[observed.status_class]
+        if record.files and observed.status_class is StatusClass.FAILED:
+            hint = _MEND
         return Drift(record.address, record.id, status, message, hint, observed.errors)
     tags = record.spec.get("tags", {})
     changed = sorted(name for name in tags if list(observed.tags.get(name, ())) != tags[name])

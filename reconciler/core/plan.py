@@ -108,7 +108,7 @@ class Change:
     @property
     def uploads(self) -> tuple[File, ...]:
         """The files that AEP is not known to hold yet."""
-        if self.after is None:
+        if self.after is None or not self.after.files:
             return ()
         held = set() if self.creates or self.before is None else set(self.before.files)
         return tuple([file for file in self.after.files if file not in held])

@@ -50,6 +50,9 @@ def show_text(record: Record, observed: Observed | None = None) -> Iterator[str]
             yield f"  {name}: {_value(value)}"
     if observed is not None:
         yield f"  status: {for_terminal(observed.status)}"
+        for name, count in (("records", observed.records), ("failed records", observed.failed_records)):
+            if count is not None:
+                yield f"  {name}: {count}"
         for error in observed.errors:
             yield f"  error: {for_terminal(error)}"
 

@@ -150,6 +150,7 @@ def test_waiting_tells_a_failure_with_the_errors_of_aep() -> None:
     (failure,) = trial.account.failures
     assert isinstance(failure.error, LoadFailed)
     assert "106: Dataset file is empty" in (failure.error.detail or "")
+    assert trial.account.changed == 1
     assert trial.records[ADDRESS].stage is Stage.COMPLETED
 
 
