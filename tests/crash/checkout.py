@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.crash.service import CLIENT_ID, CLIENT_SECRET, DATASET
+from tests.crash.handler import CLIENT_ID, CLIENT_SECRET, DATASET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -139,6 +139,19 @@ class Checkout:
                 process.communicate()
                 return True
             return False
+
+    def half_finish(self, after: int) -> None:
+        """Die by SIGKILL when so many creates have arrived."""
+        with self.started("apply", "--auto-approve", "--rate", "100000") as process:
+
+            def die() -> None:
+                if self.service.creates > after:
+                    process.kill()
+
+            self.service.before_create = die
+            process.wait(timeout=60)
+        self.service.before_create = lambda: None
+        assert process.returncode == -signal.SIGKILL
 
     def recorded(self) -> dict[str, str]:
         """The id at each address in the state file, read by hand."""

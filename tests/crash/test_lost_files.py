@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.checkout import addresses, manifest
+from tests.crash.handler import DATASET
 
 if TYPE_CHECKING:
     from tests.crash.checkout import Checkout
@@ -22,20 +23,6 @@ def lose(checkout: Checkout, names: tuple[str, ...]) -> None:
         checkout.state.unlink(missing_ok=True)
     if "journal" in names:
         checkout.journal.unlink(missing_ok=True)
-
-
-def half_finish(checkout: Checkout, service: Service, after: int) -> None:
-    """Die by SIGKILL when so many creates have arrived."""
-    with checkout.started("apply", "--auto-approve", "--rate", "100000") as process:
-
-        def die() -> None:
-            if service.creates > after:
-                process.kill()
-
-        service.before_create = die
-        process.wait(timeout=60)
-    service.before_create = lambda: None
-    assert process.returncode == -9
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
@@ -60,7 +47,7 @@ def test_after_a_half_finished_run_only_what_is_missing_is_created(
         checkout.declare(manifest(3))
         assert checkout.apply().code == 0
     checkout.declare(manifest(20))
-    half_finish(checkout, service, after=10)
+    checkout.half_finish(after=10)
     lose(checkout, names)
     done = checkout.apply()
     assert done.code == 0, done.text
@@ -69,7 +56,7 @@ def test_after_a_half_finished_run_only_what_is_missing_is_created(
 
 def test_a_damaged_journal_is_set_aside_and_the_next_run_adopts(checkout: Checkout, service: Service) -> None:
     checkout.declare(manifest(20))
-    half_finish(checkout, service, after=10)
+    checkout.half_finish(after=10)
     data = bytearray(checkout.journal.read_bytes())
     data[len(data) // 2] ^= 1
     checkout.journal.write_bytes(data)
@@ -102,7 +89,7 @@ def test_a_state_cut_short_is_refused_and_rebuild_mends_it(checkout: Checkout, s
 def test_rebuild_after_a_kill_loses_no_open_intent(checkout: Checkout, service: Service) -> None:
     checkout.declare(manifest(12))
     service.lag, checkout.settle = 1.2, 2.0
-    half_finish(checkout, service, after=6)
+    checkout.half_finish(after=6)
     rebuilt = checkout.run("state", "rebuild")
     assert rebuilt.code == 0, rebuilt.text
     done = checkout.apply()
@@ -113,7 +100,7 @@ def test_rebuild_after_a_kill_loses_no_open_intent(checkout: Checkout, service: 
 def test_rebuild_keeps_an_imported_record_though_the_journal_is_damaged(checkout: Checkout, service: Service) -> None:
     """Its external id is foreign: once forgotten, the next apply would create a second batch at its address."""
     checkout.declare(manifest(2))
-    legacy = service.make({"datasetId": checkout_dataset(), "inputFormat": {"format": "json"}})
+    legacy = service.make({"datasetId": DATASET, "inputFormat": {"format": "json"}})
     imported = checkout.run("import", "loyalty/daily/k00000", legacy.id)
     assert imported.code == 0, imported.text
     checkout.journal.write_bytes(b'{"not": "a journal"}\nrubbish\n')
@@ -122,13 +109,6 @@ def test_rebuild_keeps_an_imported_record_though_the_journal_is_damaged(checkout
     assert checkout.recorded() == {"loyalty/daily/k00000": legacy.id}
     assert checkout.apply().code == 0
     assert service.creates == 1
-
-
-def checkout_dataset() -> str:
-    """The dataset that the manifests declare."""
-    from tests.crash.service import DATASET
-
-    return DATASET
 
 
 def test_a_record_removed_by_hand_is_adopted_again(checkout: Checkout, service: Service) -> None:
@@ -175,7 +155,7 @@ def test_check_is_quiet_when_all_is_well_and_names_what_is_not(checkout: Checkou
 
 def test_check_reports_open_intents_and_changes_nothing(checkout: Checkout, service: Service) -> None:
     checkout.declare(manifest(12))
-    half_finish(checkout, service, after=6)
+    checkout.half_finish(after=6)
     before = checkout.journal.read_bytes()
     found = checkout.run("state", "check")
     assert found.code == 1, found.text

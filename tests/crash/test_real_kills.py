@@ -13,7 +13,6 @@ import pytest
 
 from tests.crash.checkout import addresses, manifest, scaled
 from tests.crash.service import Faults
-from tests.crash.test_lost_files import half_finish
 
 if TYPE_CHECKING:
     from tests.crash.checkout import Checkout
@@ -72,7 +71,7 @@ def test_a_kill_while_catalog_lags_creates_nothing_twice(checkout: Checkout, ser
         os.utime(checkout.state, (0, 0))
     service.lag, checkout.settle = 1.2, 2.0
     checkout.declare(manifest(20))
-    half_finish(checkout, service, after=10)
+    checkout.half_finish(after=10)
     done = checkout.apply()
     assert done.code == 0, done.text
     checkout.check_settled(addresses(20))

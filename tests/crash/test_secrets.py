@@ -10,8 +10,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from tests.crash.checkout import Checkout, Ended, end, manifest
-from tests.crash.service import CLIENT_SECRET, Faults
-from tests.crash.test_signals import wait_for
+from tests.crash.handler import CLIENT_SECRET
+from tests.crash.service import Faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def test_no_kill_and_no_interrupt_leaves_a_secret_behind(checkout: Checkout, ser
     runs = []
     for number, signals in enumerate((["terminate"], ["terminate", "terminate"], ["kill"])):
         with checkout.started("-vv", "apply", "--auto-approve", "--parallelism", "2") as process:
-            wait_for(service, 3 * number + 1)
+            service.wait_for(3 * number + 1)
             for name in signals:
                 getattr(process, name)()
                 time.sleep(0.05)

@@ -27,19 +27,11 @@ def interrupted(checkout: Checkout, service: Service, *signals: signal.Signals) 
     service.answer_delay = 0.4
     checkout.declare(manifest(COUNT))
     with checkout.started("apply", "--auto-approve", "--rate", "100000", "--parallelism", "4") as process:
-        wait_for(service, 6)
+        service.wait_for(6)
         for number in signals:
             process.send_signal(number)
             time.sleep(0.1)
         return end(process, 30)
-
-
-def wait_for(service: Service, creates: int) -> None:
-    """Wait until so many creates have arrived."""
-    until = time.monotonic() + 20
-    while service.creates < creates:
-        assert time.monotonic() < until, service.log
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -103,7 +95,7 @@ def test_a_signal_while_waiting_for_a_next_try_does_not_wait_for_it(
     else:
         service.on_create = Faults({"throttled": 1.0}, "60")
     with checkout.started("apply", "--auto-approve") as process:
-        wait_for(service, 1)
+        service.wait_for(1)
         time.sleep(0.5)
         process.send_signal(number)
         done = end(process, 10)
@@ -121,7 +113,7 @@ def test_a_signal_while_waiting_for_the_lock_ends_the_wait(
     service.answer_delay = 8.0
     checkout.declare(manifest(1))
     with checkout.started("apply", "--auto-approve") as holder:
-        wait_for(service, 1)
+        service.wait_for(1)
         with checkout.started("apply", "--auto-approve", "--lock-timeout", "60") as waiting:
             time.sleep(1.0)
             began = time.monotonic()

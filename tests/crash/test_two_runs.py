@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crash.checkout import Checkout, addresses, end, manifest
-from tests.crash.test_signals import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def test_a_second_run_on_one_checkout_is_told_who_where_and_since_when(checkout: Checkout, service: Service) -> None:
-    service.answer_delay = 2.5
+    service.answer_delay = 6.0
     checkout.declare(manifest(1))
     with checkout.started("apply", "--auto-approve") as first:
-        wait_for(service, 1)
+        service.wait_for(1)
         for command in (["apply", "--auto-approve"], ["state", "rm", "loyalty/daily/k00000"]):
             second = checkout.run(*command)
             assert second.code == 5, second.text
@@ -40,7 +39,7 @@ def test_a_second_run_that_may_wait_does_and_finds_nothing_to_do(checkout: Check
     service.answer_delay = 1.0
     checkout.declare(manifest(2))
     with checkout.started("apply", "--auto-approve") as first:
-        wait_for(service, 1)
+        service.wait_for(1)
         second = checkout.apply("--lock-timeout", "30")
         assert end(first).code == 0
     assert second.code == 0, second.text
@@ -52,7 +51,7 @@ def test_a_lock_dies_with_its_process(checkout: Checkout, service: Service) -> N
     service.answer_delay = 5.0
     checkout.declare(manifest(1))
     with checkout.started("apply", "--auto-approve") as first:
-        wait_for(service, 1)
+        service.wait_for(1)
         first.kill()
         first.wait()
     service.answer_delay = 0.0
