@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core import completion
-from reconciler.core.batch import DEFAULT_FORMAT, OnRemove, Record, Spec, Stage, StatusClass
+from reconciler.core.batch import DEFAULT_FORMAT, STATUS_CLASSES, OnRemove, Record, Spec, Stage, StatusClass
 from reconciler.core.observation import DEAD
 from reconciler.core.plan import Action, Change, Conflict, Drift, Reason
 
@@ -386,6 +386,9 @@ def drift_of(record: Record, standing: Standing, observation: Observation) -> Dr
         return Drift(record.address, record.id, status, f"was consolidated by the platform into `{final}`")
     if observed is None:
         return Drift(record.address, record.id, status, "is gone from Catalog")
+    if observed.status not in STATUS_CLASSES:
+        unknown = f"has status `{status}`, which this version does not know, and is taken to be in flight"
+        return Drift(record.address, record.id, status, unknown, "look for a newer reconciler")
     if observed.status_class in _DRIFT:
         message, hint = _DRIFT[observed.status_class]
         if record.files and observed.status_class is StatusClass.FAILED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from typing import TYPE_CHECKING, Final
@@ -59,6 +60,8 @@ CREATE TABLE parts (
 
 def connect(path: Path | None) -> sqlite3.Connection:
     """Open the database, made if need be; None: in memory. Raises ValueError if another version wrote it."""
+    if path is not None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite takes an empty file for a new database
     connection = sqlite3.connect(
         path or ":memory:", isolation_level=None, check_same_thread=False, cached_statements=512
     )

@@ -214,16 +214,20 @@ class _Outliner:
         return text
 
 
+ORDINALS = ("first key", "second key", "third key", "fourth key", "fifth key")
+"""How a plan names the keys of an address that a tag repeats: the manifest's own names are not in the record."""
+
+
 def _generic(spec: Spec, address: str) -> Spec:
     """The spec with the address's own keys as `{key}` in its tags."""
     tags = spec.get("tags")
     keys = address.split("/")[2:]
     if not tags or not keys:
         return spec
-    names = ["{key}"] if len(keys) == 1 else [f"{{key{number}}}" for number, _ in enumerate(keys, 1)]
+    names = ["{key}"] if len(keys) == 1 else [f"{{{word}}}" for word, _ in zip(ORDINALS, keys, strict=False)]
 
     def put(text: str) -> str:
-        for key, name in zip(keys, names, strict=True):
+        for key, name in zip(keys, names, strict=False):
             if text == key or len(key) >= len("2026-01"):
                 text = text.replace(key, name)
         return text

@@ -80,6 +80,8 @@ class Aep:
         self.datasets = set(datasets or (DATASET,))
         self.batches: dict[str, dict[str, Any]] = {}
         """What Catalog shows, by id."""
+        self.made = 0
+        """How many batches were ever put here: an id is never used again."""
         self.requests: list[Request] = []
         self.answer_first: Callable[[Request], Reply | None] = lambda _: None
         """Asked before anything else: an answer that it gives is sent, and nothing else happens."""
@@ -132,11 +134,12 @@ class Aep:
     def add(self, name: str, **fields: Any) -> str:
         """Put a batch there by a foreign hand; its own fields win."""
         dataset = fields.pop("dataset", DATASET)
+        self.made += 1
         self.batches[name] = {
             "id": name,
             "imsOrg": ORG,
-            "created": EPOCH + len(self.batches),
-            "updated": EPOCH + len(self.batches),
+            "created": EPOCH + self.made,
+            "updated": EPOCH + self.made,
             "status": "loading",
             "version": "1.0.0",
             "relatedObjects": [{"type": "dataSet", "id": dataset}],
@@ -178,7 +181,7 @@ class Aep:
     def _created(self, request: Request) -> Reply:
         body = request.json
         name = self.add(
-            f"01OWN{len(self.batches):021d}",
+            f"01OWN{self.made:021d}",
             dataset=body["datasetId"],
             tags={"acp_producer": [CLIENT_ID], **body.get("tags", {})},
             inputFormat=body.get("inputFormat", {"format": "parquet"}),

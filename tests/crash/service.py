@@ -147,6 +147,13 @@ class Service:
             assert time.monotonic() < until, self.log
             time.sleep(0.005)
 
+    def catch_up(self) -> None:
+        """Catalog shows everything from now on."""
+        with self.lock:
+            self.lag = 0.0
+            for batch in self.batches.values():
+                batch.visible_at = 0.0
+
     def heal(self) -> None:
         """No more faults; what happened stays."""
         self.on_create, self.on_read, self.slowness, self.answer_delay = Faults(), Faults(), 0.0, 0.0

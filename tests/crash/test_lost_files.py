@@ -40,7 +40,7 @@ def test_after_a_finished_run_everything_is_adopted(
 
 @pytest.mark.parametrize(("names", "had_state"), [*((each, True) for each in COMBINATIONS), (("journal",), False)])
 def test_after_a_half_finished_run_only_what_is_missing_is_created(
-    checkout: Checkout, service: Service, names: tuple[str, ...], had_state: bool
+    checkout: Checkout, names: tuple[str, ...], had_state: bool
 ) -> None:
     checkout.settle = 0.5
     if had_state:
@@ -54,7 +54,7 @@ def test_after_a_half_finished_run_only_what_is_missing_is_created(
     checkout.check_settled(addresses(20))
 
 
-def test_a_damaged_journal_is_set_aside_and_the_next_run_adopts(checkout: Checkout, service: Service) -> None:
+def test_a_damaged_journal_is_set_aside_and_the_next_run_adopts(checkout: Checkout) -> None:
     checkout.declare(manifest(20))
     checkout.half_finish(after=10)
     data = bytearray(checkout.journal.read_bytes())
@@ -153,7 +153,7 @@ def test_check_is_quiet_when_all_is_well_and_names_what_is_not(checkout: Checkou
     assert twin.id in found.out, found.text
 
 
-def test_check_reports_open_intents_and_changes_nothing(checkout: Checkout, service: Service) -> None:
+def test_check_reports_open_intents_and_changes_nothing(checkout: Checkout) -> None:
     checkout.declare(manifest(12))
     checkout.half_finish(after=6)
     before = checkout.journal.read_bytes()
