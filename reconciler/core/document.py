@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 """Collections within collections (design.md §4)."""
 
+TOO_DEEP = f"collections are nested more than {MAX_DEPTH} deep"
+TOO_DEEP_HINT = "a manifest needs no more than six levels"
+
+LIBYAML_TOO_DEEP = "exceeded maximum nesting depth"
+"""How libyaml, from 0.2.6 on, says that its own limit of 1,000 was passed."""
+
 MAX_NODES = 4_000_000
 """Values in one file, those that aliases repeat included: about a gigabyte of memory."""
 
@@ -213,8 +219,7 @@ class _Builder:
         if event.tag is not None:
             self.refuse_tag(event, event.tag)
         if len(self.stack) == MAX_DEPTH:
-            message = f"collections are nested more than {MAX_DEPTH} deep"
-            self.stop("too-deep", message, event, "a manifest needs no more than six levels")
+            self.stop("too-deep", TOO_DEEP, event, TOO_DEEP_HINT)
         if event.anchor is not None:
             self.anchors.pop(event.anchor, None)  # a list may not contain itself
 
@@ -282,7 +287,10 @@ class _Builder:
         span = self.span_at(len(self.text.rstrip()) - 1)
         if mark is not None:
             span = replace(span_between(self.file, self.lines, mark, mark), end_column=mark.column + 2)
-        self.report("not-yaml", f"this is not YAML: {visible(problem)}", span, _syntax_hint(span))
+        if LIBYAML_TOO_DEEP in problem:  # the scanner is ahead of the events
+            self.report("too-deep", TOO_DEEP, span, TOO_DEEP_HINT)
+        else:
+            self.report("not-yaml", f"this is not YAML: {visible(problem)}", span, _syntax_hint(span))
 
     def refuse_character(self) -> None:
         """Report a character that YAML forbids: the first one, since the parser's position counts bytes."""
