@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import StateCorrupt, StoreFailed
+from reconciler.core.errors import StateCorrupt, StoreFailed, Unauthorized
 from reconciler.platform import Patience, Timing, build_platform
 from reconciler.platform.rate import DEFAULT_RATE
 from reconciler.platform.uploads import DEFAULT_PART
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     import httpx
@@ -104,26 +105,44 @@ async def open_platform(
     """AEP for an environment; a `transport` takes the place of the network, and then no credential is read."""
     credentials = NOBODY if transport else read_credentials(os.environ)
     redactor = Redactor.knowing(credentials)
-    if log:
-        _log_requests(redactor)
-    async with build_platform(
-        credentials,
-        environment,
-        endpoints=None if transport else read_endpoints(os.environ),
-        parallelism=parallelism,
-        rate=rate,
-        patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
-        transport=transport,
-        redactor=redactor,
-        part_bytes=part_bytes,
-    ) as platform:
-        yield platform
+    with _requests_logged(redactor) if log else nullcontext(), _environment_told(environment):
+        async with build_platform(
+            credentials,
+            environment,
+            endpoints=None if transport else read_endpoints(os.environ),
+            parallelism=parallelism,
+            rate=rate,
+            patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
+            transport=transport,
+            redactor=redactor,
+            part_bytes=part_bytes,
+        ) as platform:
+            yield platform
 
 
-def _log_requests(redactor: Redactor) -> None:
+@contextmanager
+def _requests_logged(redactor: Redactor) -> Iterator[None]:
     """Write httpx's own line for each request, on stderr, with every secret taken out."""
     handler = logging.StreamHandler()
     handler.addFilter(redactor)
     logger = logging.getLogger("httpx")
+    level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _environment_told(environment: Environment) -> Iterator[None]:
+    """Add to a refusal of the credential where it was refused: AEP's own words rarely say it."""
+    try:
+        yield
+    except Unauthorized as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            place = f"environment `{environment.name}` is sandbox `{environment.sandbox}` of `{environment.org}`"
+            error.hint = "; ".join(filter(None, (error.hint, place)))
+        raise

@@ -13,7 +13,7 @@ from reconciler.core.expand import expand, locate_place
 from reconciler.core.identity import Identity
 from reconciler.core.manifest import choose_environment, parse
 from reconciler.core.planner import Scope, Sides, make_plan
-from reconciler.core.policy import check_conflicts, check_limits
+from reconciler.core.policy import check_conflicts, check_limits, unmatched
 from reconciler.core.state import State
 from reconciler.disk import RealDisk
 from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
@@ -76,6 +76,8 @@ class Options:
     parallelism: int = 8
     settle: float = 30.0
     """Seconds that Catalog is given to show what exists."""
+    is_recalled: bool = False
+    """Whether the scope comes from an approved plan: what it names may be done and gone by now."""
     wait: bool = False
     """Whether an apply waits for what AEP makes of completed batches."""
 
@@ -172,6 +174,7 @@ async def plan(workspace: Workspace, options: Options, connect: Connect) -> tupl
     store = open_store(workspace, declared)
     with hold(store.lock_path, "plan", options.lock_timeout, required=False):
         loaded = store.load()
+        _check_scope(options, declared, loaded.state.records)
         if not options.refresh:
             return declared, _offline(workspace, options, declared, loaded.state.records, loaded)
         async with connect(declared, store.path) as platform:
@@ -209,6 +212,7 @@ async def apply(
     store = open_store(workspace, declared)
     with hold(store.lock_path, "apply", options.lock_timeout):
         loaded = store.load()
+        _check_scope(options, declared, loaded.state.records)
         async with AsyncExitStack() as stack:
             platform = await stack.enter_async_context(connect(declared, store.path))
             records = dict(loaded.state.records)
@@ -226,6 +230,12 @@ async def apply(
             account = await carry_out(allowed, run, records)
         _commit(store, State(declared.identity, records), account)
         return Applied(declared, allowed, account)
+
+
+def _check_scope(options: Options, declared: Declared, records: Mapping[str, Record]) -> None:
+    mistake = None if options.is_recalled else unmatched(options.scope, declared.desired.keys() | records.keys())
+    if mistake is not None:
+        raise mistake
 
 
 def check(proposed: Plan, declared: Declared, options: Options) -> None:

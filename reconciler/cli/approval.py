@@ -63,7 +63,9 @@ class Approval:
     def scoped(self, options: Options) -> Options:
         """The options, looking at what the approved plan looked at unless flags say otherwise."""
         is_default = options.scope == type(options)().scope
-        return replace(options, scope=self.approved.scope) if self.approved is not None and is_default else options
+        if self.approved is None or not is_default:
+            return options
+        return replace(options, scope=self.approved.scope, is_recalled=True)
 
     def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
         """What of the proposed plan may be done; None when a person says no."""

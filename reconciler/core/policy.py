@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import Refused, StateMismatch
+from reconciler.core.address import Globs
+from reconciler.core.errors import Refused, SettingsInvalid, StateMismatch
 from reconciler.core.plan import Action
+from reconciler.core.wording import guess
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from reconciler.core.plan import Plan
+    from reconciler.core.planner import Scope
     from reconciler.core.project import Limits
 
 MANY = 10
 """From this many recorded batches on, a plan that removes more than half of them is suspicious."""
+
+
+def unmatched(scope: Scope, addresses: Collection[str]) -> SettingsInvalid | None:
+    """Why the scope is a mistake: a run that is told to look at nothing must not look like one that found nothing."""
+    for address in sorted(scope.replace):
+        if address not in addresses:
+            return SettingsInvalid(f"`--replace {address}` names no batch", hint=_meant(address, addresses))
+    for pattern in scope.targets.patterns:
+        if not any(map(Globs((pattern,)).match, addresses)):
+            return SettingsInvalid(f"`--target {pattern}` matches no batch", hint=_meant(pattern, addresses))
+    return None
+
+
+def _meant(word: str, addresses: Collection[str]) -> str:
+    return guess(word, addresses, "Declared or recorded")
 
 
 def check_conflicts(plan: Plan) -> Refused | None:

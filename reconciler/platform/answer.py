@@ -63,7 +63,7 @@ class Answer:
         try:
             body: Json = json.loads(self.body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            what = "a web page" if self.is_html else "nothing" if not self.body.strip() else "no JSON"
+            what = "a web page (HTML)" if self.is_html else "nothing" if not self.body.strip() else "no JSON"
             raise Unreadable(f"the body is {what}") from None
         return body
 

@@ -23,7 +23,7 @@ from reconciler.core.errors import (
     Throttled,
     Unauthorized,
 )
-from reconciler.platform.answer import Answer, TooLong, Unreadable
+from reconciler.platform.answer import Answer, Unreadable
 from reconciler.platform.outcome import Outcome, is_untrusted, outcome_of_error, outcome_of_status
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ NO_CONNECTION_TRIES = 6
 """About a quarter of a minute with the back-off: a wrong host or a dead network is told soon, a rerun costs nothing."""
 SERVICE_DOWN_TRIES = 10
 """Of a read, about a minute with the back-off: a service that is down for longer is told."""
-WRONG_HOST_TRIES = 8
-"""A web page, or a body without an end, is hardly ever a passing trouble: a wrong address or a proxy, mostly."""
+UNREADABLE_TRIES = 6
+"""A success with a web page, a cut body or none is hardly ever passing trouble: a wrong address or a proxy, mostly."""
 
 STALE_HINT = (
     "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
@@ -143,7 +143,6 @@ def failure_of_silence(asked: Asked, seconds: float) -> Failure:
 def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: Callable[[str], str]) -> Failure:
     """Return what a success means whose body cannot be read: for a create, the id is lost and nothing is known."""
     shown = excerpt(plain_text(answer), redact)
-    is_lasting = answer.is_html or isinstance(problem, TooLong)
     error = _unsure(asked)(
         f"{asked.service} gave no readable answer to: {asked.what}",
         detail=f"{problem}: {shown}" if shown else str(problem),
@@ -151,7 +150,7 @@ def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: C
         status=answer.status,
         request_id=_redacted(answer.request_id, redact),
     )
-    return Failure(Outcome.UNKNOWN, error, most_tries=WRONG_HOST_TRIES if is_lasting else None)
+    return Failure(Outcome.UNKNOWN, error, most_tries=UNREADABLE_TRIES)
 
 
 def excerpt(text: str, redact: Callable[[str], str]) -> str:

@@ -314,7 +314,7 @@ CREDENTIALS: dict[str, tuple[Mapping[str, str | None], str]] = {
         "`AEP_API_KEY` is not set",
     ),
     "a secret with a line break": ({"AEP_CLIENT_SECRET": "half\nhalf"}, "`AEP_CLIENT_SECRET` holds a blank"),
-    "a wrong secret": ({"AEP_CLIENT_SECRET": "wrong-secret"}, "token"),
+    "a wrong secret": ({"AEP_CLIENT_SECRET": "wrong-secret"}, "IMS refuses the credential (401)"),
     "plain http": ({"AEP_API_URL": "http://platform.example"}, "`AEP_API_URL` is plain http"),
     "plain http for tokens": ({"AEP_IMS_URL": "http://ims.example"}, "`AEP_IMS_URL` is plain http"),
     "a host that only looks like loopback": ({"AEP_API_URL": "http://127.0.0.1.evil.example"}, "is plain http"),
@@ -371,7 +371,8 @@ def test_aep_refuses_or_answers_what_cannot_be_read(project: Project, aep: Aep, 
     reply, words = ANSWERS[name]
     project.declare("{a: }")
     aep.answer_first = lambda request: None if request.path.startswith("/ims/") else reply
-    stops_everywhere(project, *words, runs=(["plan"], ["apply", "--auto-approve"]))
+    runs = [["plan"]] if reply.status == 200 else [["plan"], ["apply", "--auto-approve"]]  # 200: tried for seconds
+    stops_everywhere(project, *words, runs=tuple(runs))
     assert not aep.changes
     assert not project.state.exists()
 
@@ -455,10 +456,11 @@ def test_what_is_no_command_line_is_exit_64_with_the_way_to_help(project: Projec
 
 def test_a_flag_that_names_nothing_is_not_taken_silently(project: Project, aep: Aep) -> None:
     project.declare("{a: }")
-    stopped(project("plan", "--replace", "loyalty/nope"), "`loyalty/nope`", "loyalty/a")
-    said = project("plan", "--target", "nope")
-    assert "`nope`" in said.err, said.text
-    assert "Every declared batch is recorded" not in said.out
+    stopped(project("plan", "--replace", "loyalty/nope"), "`--replace loyalty/nope` names no batch", "loyalty/a")
+    stopped(project("plan", "--target", "loyalti/*"), "`--target loyalti/*`", "loyalty/a")
+    for flags in (["--replace", "loyalty/nope"], ["--target", "loyalty", "--target", "nope"]):
+        stopped(project("apply", "--auto-approve", *flags), "nope")
+    assert project("plan", "--target", "loyalty").code == 0
     assert not aep.changes
 
 

@@ -370,7 +370,7 @@ def test_a_web_page_is_given_up_soon_and_said_to_be_one() -> None:
         page = httpx.Response(200, text="<html><style>p {}</style><title>Sign in</title><p>to the\nproxy</p></html>")
         with pytest.raises(PlatformError) as caught:
             await listed(Script(page))
-        assert caught.value.detail == "the body is a web page: Sign in to the proxy"
+        assert caught.value.detail == "the body is a web page (HTML): Sign in to the proxy"
         assert "AEP_API_URL" in (caught.value.hint or "")
         return clock() - 1_000
 
