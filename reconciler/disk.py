@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -163,6 +164,20 @@ class RealDisk:
                 raise
         finally:
             os.close(descriptor)
+
+
+def write_cache(path: Path, data: bytes) -> None:
+    """Put a file there that may as well be missing: whole or not at all, never through a link, and never synced.
+
+    A disk that refuses costs only time, next time.
+    """
+    temp = path.with_name(f".{path.name}.tmp")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW | _BINARY, PRIVATE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        temp.replace(path)
 
 
 _HINTS = {

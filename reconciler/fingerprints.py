@@ -16,6 +16,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import ContentChanged
+from reconciler.disk import write_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,12 +98,8 @@ class Fingerprints:
             if path in self._kept
         }
         text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
-        temp = self._path.with_name(f".{self._path.name}.tmp")
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temp.write_text(text, encoding="utf-8")
-            temp.replace(self._path)
-            self._is_changed = False
+        write_cache(self._path, text.encode())
+        self._is_changed = False
 
     def passed(self, path: str, stamp: Stamp, rules: str) -> bool:
         """Whether the file's beginning was in order under these rules."""

@@ -6,7 +6,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from reconciler import bookmarks
 from reconciler.contents import DataFiles, fingerprinted, survey
+from reconciler.core.bookmark import WORTH_IT
 from reconciler.core.diagnostics import Diagnostic, Severity, has_errors, in_order
 from reconciler.core.errors import ManifestInvalid, ReconcilerError
 from reconciler.core.expand import expand, locate_place
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Desired, Record
+    from reconciler.core.bookmark import Bookmark
     from reconciler.core.declaration import Manifests
     from reconciler.core.diagnostics import Place
     from reconciler.core.events import Account
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.disk import Disk
     from reconciler.engine import Listener
     from reconciler.ports import Journal, Platform
+    from reconciler.refresh import Refreshed
     from reconciler.store import Loaded
 
     Connect = Callable[["Declared", Path], AbstractAsyncContextManager[Platform]]
@@ -70,6 +74,8 @@ class Options:
     scope: Scope = field(default_factory=Scope)
     refresh: bool = True
     """Whether Catalog is read in full; else only what the changes rest on (apply) or nothing at all (plan)."""
+    full_refresh: bool = False
+    """Whether everything is read, though a bookmark says up to where that was done before."""
     ignore_limits: bool = False
     lock_timeout: float = 0.0
     """Seconds to wait for another run to end."""
@@ -181,7 +187,11 @@ async def plan(workspace: Workspace, options: Options, connect: Connect) -> tupl
             records = dict(loaded.state.records)
             run = _run(declared, options, platform, _NoJournal(), _ignore, loaded.open_intents)
             unsettled = await settle_at_once(run, records)
-            return declared, await look(workspace, options, declared, platform, records, loaded, unsettled)
+            mark = _bookmark(store, options, loaded)
+            seen = await look(workspace, options, declared, platform, records, loaded, unsettled, mark)
+            if not loaded.journal_entries:
+                bookmarks.save(store.path, loaded.text_digest, seen.bookmark if len(records) >= WORTH_IT else None)
+            return declared, seen.plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,18 +227,24 @@ async def apply(
             platform = await stack.enter_async_context(connect(declared, store.path))
             records = dict(loaded.state.records)
             unsettled = await _settle(store, declared, options, platform, loaded, records)
-            proposed = await look(workspace, options, declared, platform, records, loaded, unsettled)
-            allowed = approve(declared, proposed)
+            mark = _bookmark(store, options, loaded)
+            seen = await look(workspace, options, declared, platform, records, loaded, unsettled, mark)
+            allowed = approve(declared, seen.plan)
             if allowed is None:
-                return Applied(declared, proposed, None)
+                return Applied(declared, seen.plan, None)
             check(allowed, declared, options)
+            before = dict(records)
             if not allowed.changes and not unsettled:
-                store.commit(State(declared.identity, records))
+                _commit(store, State(declared.identity, records), before, seen)
                 return Applied(declared, allowed, None)
             journal = await stack.enter_async_context(store.open_journal())
             run = _run(declared, options, platform, journal, listener, unsettled, stop)
             account = await carry_out(allowed, run, records)
-        _commit(store, State(declared.identity, records), account)
+        try:
+            _commit(store, State(declared.identity, records), before, seen)
+        except ReconcilerError as error:  # the disk refuses: the journal still has it all, and the account says so
+            if account.cause is None:
+                account.cause = error
         return Applied(declared, allowed, account)
 
 
@@ -247,13 +263,20 @@ def check(proposed: Plan, declared: Declared, options: Options) -> None:
         raise problem
 
 
-def _commit(store: Store, state: State, account: Account) -> None:
-    """Commit the state; when the disk refuses, the journal still has it all, and the account says so."""
-    try:
-        store.commit(state)
-    except ReconcilerError as error:
-        if account.cause is None:
-            account.cause = error
+def _bookmark(store: Store, options: Options, loaded: Loaded) -> Bookmark | None:
+    """Up to where Catalog was read for this very state; None when everything is to be read."""
+    scope = options.scope
+    reads_all = options.full_refresh or not options.refresh or scope.destroy or scope.refresh_only
+    if reads_all or loaded.journal_entries or len(loaded.state.records) < WORTH_IT:
+        return None
+    return bookmarks.load(store.path, loaded.text_digest)
+
+
+def _commit(store: Store, state: State, before: Mapping[str, Record], seen: Refreshed) -> None:
+    """Commit the state; the bookmark goes with it, and sets apart what the run has changed since it looked."""
+    digest = store.commit(state)
+    bookmark = seen.bookmark if len(state.records) >= WORTH_IT else None
+    bookmarks.save(store.path, digest, bookmark and bookmark.after(before, state.records))
 
 
 async def _settle(
@@ -280,8 +303,9 @@ async def look(
     records: Mapping[str, Record],
     loaded: Loaded,
     unsettled: Sequence[Intent],
-) -> Plan:
-    """The plan for the records as Catalog is now.
+    bookmark: Bookmark | None = None,
+) -> Refreshed:
+    """The plan for the records as Catalog is now; with a bookmark only what changed since is read.
 
     Raises `ManifestInvalid` when a dataset does not exist, naming the line that declares it.
     """
@@ -300,11 +324,13 @@ async def look(
             unsettled=len(unsettled),
             accept_all_missing=options.ignore_limits or options.scope.destroy,
             listings=options.refresh,
+            bookmark=bookmark,
         ),
     )
     if refreshed.absent_datasets:
         raise ManifestInvalid(_absent(declared, refreshed.absent_datasets))
-    return replace(refreshed.plan, recorded=len(records), declared=len(declared.desired))
+    plan = replace(refreshed.plan, recorded=len(records), declared=len(declared.desired))
+    return replace(refreshed, plan=plan)
 
 
 def _offline(

@@ -87,6 +87,23 @@ class Platform(Protocol):
         """The dataset's batches that replay others, whoever made them."""
         ...
 
+    def list_changes(self, tags: Mapping[str, str], since: int) -> AsyncIterator[Observed]:
+        """The batches of any dataset that carry all the tags and were changed at `since` (epoch ms) or later."""
+        ...
+
+    async def has_exactly(self, tags: Mapping[str, str], count: int) -> bool:
+        """Whether so many batches of any dataset carry all the tags; `count` is at least 1."""
+        ...
+
+    async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
+        """One of the batches that `list_changes` lists, None if there is none: the cheapest question."""
+        ...
+
+    @property
+    def service_time(self) -> int:
+        """Epoch milliseconds that AEP's clock shows now, at least; this machine's where AEP does not say."""
+        ...
+
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
         """Those of the ids that exist, by id."""
         ...

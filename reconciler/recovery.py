@@ -144,7 +144,8 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
         loaded = _readable(store, declared)
         old = loaded.state.records
         async with connect(declared, store.path) as platform:
-            found = await look(workspace, options, declared, platform, old, loaded, loaded.open_intents)
+            seen = await look(workspace, options, declared, platform, old, loaded, loaded.open_intents)
+        found = seen.plan
         problem = check_conflicts(found)
         if problem is not None:
             raise problem
@@ -199,5 +200,5 @@ async def check(workspace: Workspace, options: Options, connect: Connect) -> Rep
     with hold(store.lock_path, "state check", 0.0, required=False):
         loaded = store.load()
         async with connect(declared, store.path) as platform:
-            plan = await look(workspace, options, declared, platform, loaded.state.records, loaded, loaded.open_intents)
-    return Report(plan, len(loaded.open_intents))
+            seen = await look(workspace, options, declared, platform, loaded.state.records, loaded, loaded.open_intents)
+    return Report(seen.plan, len(loaded.open_intents))

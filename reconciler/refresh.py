@@ -1,18 +1,23 @@
 """The cheapest set of reads that yields `Observation`: one listing a dataset, then only what it left open.
 
-A create needs two witnesses (design §5): the listing by dataset and tag, and a look-up by external id.
+A create needs two witnesses (design §5): the listing by dataset and tag, and a look-up by external id. A big state that
+has a bookmark is read cheaper: what was changed since, and whether as many batches are there as should be; whatever
+the plan then rests on is read one by one. Where the answers do not fit the bookmark, everything is read after all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.batch import Observed, StatusClass
+from reconciler.core.bookmark import MOST_APART, Bookmark, is_as_recorded, since
 from reconciler.core.collector import collector_paused
+from reconciler.core.errors import Rejected, Unauthorized
 from reconciler.core.identity import ENVIRONMENT_TAG, PROJECT_TAG
-from reconciler.core.observation import Observation
+from reconciler.core.observation import Observation, stem
 from reconciler.core.planner import make_plan
 from reconciler.core.policy import all_missing
 
@@ -56,6 +61,8 @@ class Look:
     accept_all_missing: bool = False
     listings: bool = True
     """Whether to list whole datasets; else only what the plan's changes rest on is read (`apply --no-refresh`)."""
+    bookmark: Bookmark | None = None
+    """Up to where Catalog was read before; None: everything is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class Refreshed:
     plan: Plan
     absent_datasets: frozenset[str]
     """Dataset ids that would get their first batch and do not exist in this sandbox."""
+    bookmark: Bookmark | None
+    """Up to where Catalog was read now; None when the next refresh had better read everything."""
 
 
 async def refresh(platform: Platform, look: Look) -> Refreshed:
@@ -72,13 +81,33 @@ async def refresh(platform: Platform, look: Look) -> Refreshed:
 
     Raises `PlatformError` when Catalog cannot be read and `StateMismatch` when nothing recorded can be found.
     """
-    reader = _Reader(platform, look)
-    await reader.read_recorded()
+    if look.bookmark is not None:
+        try:
+            return await _read_on(_Reader(platform, look), look.bookmark)
+        except _Outdated:
+            pass
+    return await _read_on(_Reader(platform, look), None)
+
+
+async def _read_on(reader: _Reader, bookmark: Bookmark | None) -> Refreshed:
+    """Read on from the bookmark. Raises `_Outdated` when Catalog cannot be what the bookmark says."""
+    if bookmark is None:
+        await reader.read_recorded()
+    else:
+        await reader.read_changes(bookmark)
     plan = reader.plan()
-    while missing := reader.unread(plan):
-        if await reader.read_external_ids(missing):
+    while (believed := reader.believed(plan)) or reader.unread(plan):
+        await reader.read_believed(believed)
+        missing = reader.unread(plan)
+        is_news = bool(missing) and await reader.read_external_ids(missing)
+        if is_news or believed:
             plan = reader.plan()
-    return Refreshed(plan, await reader.absent_datasets(plan))
+    absent = await reader.absent_datasets(plan)
+    return Refreshed(plan, absent, reader.bookmark())
+
+
+class _Outdated(Exception):
+    """Catalog is not what the bookmark says, or cannot be asked that way."""
 
 
 class _Reader:
@@ -89,6 +118,13 @@ class _Reader:
         self.look = look
         self.seen: dict[str, Observed] = {}
         self.probed: set[str] = set()
+        self.listed: set[str] = set()
+        """Ids that carry our marker: what `Bookmark.count` counts."""
+        self.trusted: set[str] = set()
+        """Recorded ids that the bookmark speaks for."""
+        self.since: Bookmark | None = None
+        self.began = time.time()
+        self.began_clock = time.monotonic()
 
     @property
     def recorded_ids(self) -> set[str]:
@@ -107,13 +143,15 @@ class _Reader:
 
     def plan(self) -> Plan:
         with collector_paused():
-            observation = Observation.of(self.seen.values(), how=self.how())
+            observation = Observation.of(self.seen.values(), trusted=frozenset(self.trusted), how=self.how())
         seen = replace(self.look.sides, observation=observation)
         return make_plan(seen, today=self.look.today, scope=self.look.scope, unsettled=self.look.unsettled)
 
     def how(self) -> str:
         if not self.look.listings:
             return "only what the changes rest on was read (`--no-refresh`)"
+        if self.since is not None:
+            return f"what changed since the last refresh: {len(self.seen)} batches read, {len(self.trusted)} unchanged"
         return f"full refresh: {len(self.seen)} batches read"
 
     async def read_recorded(self) -> None:
@@ -126,11 +164,92 @@ class _Reader:
         await self._look_again()
         await self._read_successors()
 
-    async def _list(self, dataset: str) -> None:
+    @property
+    def marker(self) -> dict[str, str]:
+        """The tags that all our batches carry."""
         who = self.look.sides.identity
-        tags = {PROJECT_TAG: who.project, ENVIRONMENT_TAG: who.environment}
-        async for batch in self.platform.list_batches(dataset, tags):
+        return {PROJECT_TAG: who.project, ENVIRONMENT_TAG: who.environment}
+
+    async def _list(self, dataset: str) -> None:
+        async for batch in self.platform.list_batches(dataset, self.marker):
             self.seen[batch.id] = batch
+            self.listed.add(batch.id)
+
+    async def read_changes(self, bookmark: Bookmark) -> None:
+        """Read what was changed since, and what was set apart. Raises `_Outdated`."""
+        self.since = bookmark
+        recorded = self.recorded_ids
+        self.listed = (recorded | bookmark.apart) - bookmark.uncounted
+        known = len(self.listed)
+        try:
+            async for batch in self.platform.list_changes(self.marker, bookmark.since):
+                self._check(batch, bookmark.since)
+                self.seen[batch.id] = batch
+            if not self.seen:
+                self._check(await self.platform.any_change(self.marker, bookmark.newest), bookmark.newest)
+            self.listed.update(self.seen)
+            if not await self.platform.has_exactly(self.marker, bookmark.count + len(self.listed) - known):
+                raise _Outdated  # a batch is gone, or one came meanwhile
+        except Unauthorized:
+            raise
+        except Rejected as error:
+            raise _Outdated from error
+        self.trusted = recorded - self.seen.keys() - bookmark.apart
+        await self._read_ids((bookmark.apart | {entry.id for entry in self.look.sides.imports}) - self.seen.keys())
+        await self._look_again()
+        await self._read_successors()
+
+    @staticmethod
+    def _check(batch: Observed | None, since: int) -> None:
+        """Raise `_Outdated` when the answer shows that the filter was not heeded."""
+        if batch is None or batch.updated is None or batch.updated < since - 1:  # 1: "after" may mean "from" as well
+            raise _Outdated
+
+    def believed(self, plan: Plan) -> set[str]:
+        """Ids that the plan rests on though they were not read: of changes, conflicts, and of rivals for an address."""
+        if not self.trusted:
+            return set()
+        ids = {i for conflict in plan.conflicts for i in conflict.ids}
+        for change in plan.changes:
+            ids.update(record.id for record in (change.before, change.after) if record is not None)
+            ids.update((*change.withdraw, *change.predecessors))
+        stems = {stem(batch.external_id) for batch in self.seen.values() if batch.external_id is not None}
+        named = {name for change in plan.changes for name in change.predecessors}
+        records = self.look.sides.records.items()
+        ids.update(r.id for address, r in records if stem(r.external_id) in stems or address in named)
+        return ids & self.trusted
+
+    async def read_believed(self, ids: Collection[str]) -> None:
+        """Read them after all. Raises `_Outdated` when one is gone, or when there are many."""
+        if len(ids) > MOST_APART:
+            raise _Outdated
+        self.trusted.difference_update(ids)
+        await self._read_ids(ids)
+        if not self.seen.keys() >= set(ids):
+            raise _Outdated
+
+    def bookmark(self) -> Bookmark | None:
+        """Up to where Catalog was read; None where that does not pay, or where something was not found."""
+        records = self.look.sides.records.values()
+        if not self.look.listings or self.look.unsettled or self._absent():
+            return None
+        stamps = [batch.updated for batch in self.seen.values() if batch.id in self.listed]
+        if None in stamps:
+            return None
+        newest = max([*filter(None, stamps), self.since.newest if self.since else 0])
+        as_recorded = {r.id for r in records if (b := self.seen.get(r.id)) is not None and is_as_recorded(r, b)}
+        as_recorded = (as_recorded & self.listed) | self.trusted
+        apart = frozenset((self.seen.keys() | self.recorded_ids) - as_recorded)
+        if len(apart) > MOST_APART:
+            return None
+        return Bookmark(
+            since=since(newest, self.platform.service_time - int((time.monotonic() - self.began_clock) * 1000)),
+            newest=newest,
+            count=len(self.listed),
+            apart=apart,
+            uncounted=apart - self.listed,
+            full_at=self.since.full_at if self.since else int(self.began * 1000),
+        )
 
     async def _read_ids(self, ids: Collection[str]) -> None:
         if ids:
@@ -153,7 +272,8 @@ class _Reader:
 
     def _absent(self) -> dict[str, str]:
         records = self.look.sides.records.values()
-        return {record.id: record.external_id for record in records if record.id not in self.seen}
+        found = self.seen.keys() | self.trusted
+        return {record.id: record.external_id for record in records if record.id not in found}
 
     def _refuse_if_nothing_is_there(self, absent: int) -> None:
         problem = all_missing(len(self.look.sides.records), absent)

@@ -47,6 +47,7 @@ _LINES = {
         "state/.*.tmp",
         "state/*.emulator*",
         "state/*.fingerprints",
+        "state/*.bookmark",
         "state/local.jsonl",
     ),
 }

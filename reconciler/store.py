@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.core.replay import Folded
     from reconciler.disk import Disk, Handle
 
-_TAKEN = frozenset({".journal", ".lock", ".tmp", ".fingerprints"})
+_TAKEN = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
 """Suffixes of the files beside a state."""
 
 
@@ -124,14 +124,16 @@ class Store:
             self._is_journal_open = False
             await writer.close()
 
-    def commit(self, state: State) -> None:
+    def commit(self, state: State) -> str:
         """Make the state the recorded one, and clear the journal but for the intents that it leaves open.
 
-        Raises `StoreFailed`: the old or the new state is in place, whole, and the journal has it all.
+        Returns the digest of the state file. Raises `StoreFailed`: the old or the new state is in place, whole, and the
+        journal has it all.
         """
         text_digest = self._write_state(state)
         with _translated(f"clearing `{self.journal}` (the state itself is written)"):
             self._clear_journal(state, text_digest)
+        return text_digest
 
     def replace(self, state: State) -> None:
         """Commit over a state file that cannot be read; a journal that is damaged or not ours is set aside.

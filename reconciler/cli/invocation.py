@@ -68,6 +68,9 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--destroy", is_flag=True, help="Delete every recorded batch."),
             click.option("--refresh-only", is_flag=True, help="Only compare records with Catalog, and update them."),
             click.option("--refresh/--no-refresh", default=True, help="Whether to read Catalog.  [default: refresh]"),
+            click.option(
+                "--full-refresh", is_flag=True, help="Read all batches of a big state, not only what changed."
+            ),
             click.option("--today", type=DATE, metavar="DATE", help="What `today` means in manifests (UTC)."),
             click.option("--parallelism", type=click.IntRange(1, 256), default=8, show_default=True, metavar="N"),
             click.option(
@@ -104,6 +107,7 @@ def make_options(flags: dict[str, Any]) -> Options:
             refresh_only=flags["refresh_only"],
         ),
         refresh=flags["refresh"],
+        full_refresh=flags["full_refresh"],
         ignore_limits=flags["ignore_limits"],
         lock_timeout=flags["lock_timeout"],
         parallelism=flags["parallelism"],

@@ -199,6 +199,8 @@ class Observed:
     multiline: bool | None = None
     created: int | None = None
     """Epoch milliseconds."""
+    updated: int | None = field(default=None, compare=False)
+    """Epoch milliseconds by Catalog's clock; says when, never what."""
     predecessors: tuple[str, ...] = ()
     replay_reason: str | None = None
     errors: tuple[str, ...] = ()

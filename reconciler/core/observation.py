@@ -10,6 +10,8 @@ from reconciler.core.batch import Observed, StatusClass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from reconciler.core.batch import Record
+
 DEAD = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN, StatusClass.MISSING})
 """Classes of a batch that holds no data and never will again."""
 
@@ -22,18 +24,23 @@ def stem(external_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Every batch that was seen. A recorded id that is not in `by_id` was looked for in two ways and is missing."""
+    """Every batch that was seen.
+
+    A recorded id that is neither in `by_id` nor trusted was looked for in two ways and is missing.
+    """
 
     by_id: Mapping[str, Observed] = field(default_factory=dict)
     by_stem: Mapping[str, tuple[Observed, ...]] = field(default_factory=dict)
     """Batches by the stem of their external id: all generations at an address."""
     consolidated: Mapping[str, str] = field(default_factory=dict)
     """Batches that the platform's own consolidation replaced, with their successor (aep-api.md §5.2)."""
+    trusted: frozenset[str] = frozenset()
+    """Recorded ids that are as recorded, though they were not read this time (`core.bookmark`)."""
     how: str = ""
     """What was read, for people: which kind of refresh, how many calls."""
 
     @classmethod
-    def of(cls, batches: Iterable[Observed], *, how: str = "") -> Observation:
+    def of(cls, batches: Iterable[Observed], *, trusted: frozenset[str] = frozenset(), how: str = "") -> Observation:
         """Index the batches; one seen twice counts once."""
         by_id = {batch.id: batch for batch in batches}
         by_stem: dict[str, tuple[Observed, ...]] = {}
@@ -46,7 +53,11 @@ class Observation:
                 consolidated[batch.id] = batch.successor
             if batch.replay_reason == "consolidation":
                 consolidated.update(dict.fromkeys(batch.predecessors, batch.id))
-        return cls(by_id, by_stem, consolidated, how)
+        return cls(by_id, by_stem, consolidated, trusted, how)
+
+    def asked_for(self, record: Record) -> bool:
+        """Whether the record's batch was looked for; else the record says what it is."""
+        return record.id not in self.trusted
 
     def status_class(self, batch: str) -> StatusClass:
         """The class of a batch by id; one that was not seen is missing."""

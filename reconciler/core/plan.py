@@ -50,6 +50,10 @@ SYMBOLS = {
 }
 
 
+NOT_READ = "Catalog was not read (`--no-refresh`)"
+"""How Catalog was read for a plan that rests on the state alone."""
+
+
 class Reason(StrEnum):
     """Why, for people only: nothing branches on it."""
 

@@ -20,7 +20,7 @@ from reconciler.core.decide import (
 )
 from reconciler.core.identity import ADDRESS_TAG, ENVIRONMENT_TAG, PROJECT_TAG
 from reconciler.core.observation import DEAD, Observation, stem
-from reconciler.core.plan import Action, Change, Conflict, Drift, Orphan, Plan, Reason
+from reconciler.core.plan import NOT_READ, Action, Change, Conflict, Drift, Orphan, Plan, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ def make_plan(sides: Sides, *, today: date, scope: Scope | None = None, unsettle
         replaced=tuple(sorted(scope.replace)),
         destroys_all=scope.destroy,
         refresh_only=scope.refresh_only,
-        how=sides.observation.how if sides.observation else "Catalog was not read (`--no-refresh`)",
+        how=sides.observation.how if sides.observation else NOT_READ,
     )
 
 
@@ -168,7 +168,8 @@ class _Planner:
         forced = desired.address in self.scope.replace
         free = self._next_free(desired)
         record = self.records.get(desired.address)
-        if record is not None and standing is not None and self.sides.observation is not None:
+        if record is not None and standing is not None and standing.status is not None:
+            assert self.sides.observation is not None
             self._note(drift_of(record, standing, self.sides.observation))
         decision = decide(self.sides.identity, desired, standing, forced=forced, next_free=free)
         if decision is None:
@@ -227,6 +228,8 @@ class _Planner:
         entry = self.imports.get(desired.address)
         if entry is not None and (record is None or record.id != entry.id):
             return self._imported(desired, entry, record)
+        if record is not None and not observation.asked_for(record):
+            return Standing(record, None, None, previous_address=previous)
         found = self._found(desired, record)
         if isinstance(found, Conflict | Standing):
             return found
@@ -380,7 +383,7 @@ class _Planner:
     def _removed(self, record: Record) -> None:
         observation = self.sides.observation
         observed = observation.by_id.get(record.id) if observation else None
-        status = observation.status_class(record.id) if observation else None
+        status = observation.status_class(record.id) if observation and observation.asked_for(record) else None
         address = next((a for a in (self.moved.get(record.address),) if a), record.address)
         standing = Standing(record, status, observed, previous_address=self.previous.get(address))
         decision = decide_removed(standing, destroy=self.scope.destroy)

@@ -67,6 +67,14 @@ class Answer:
             raise Unreadable(f"the body is {what}") from None
         return body
 
+    @property
+    def date(self) -> float | None:
+        """Epoch seconds by the service's clock when it answered, in whole seconds; None where it does not say."""
+        try:
+            return parsedate_to_datetime(self.header("date")).timestamp()
+        except (ValueError, OverflowError):
+            return None
+
     def retry_after(self, now: float) -> float | None:
         """Return the seconds that `Retry-After` asks for, as a number or as a date; `now` is epoch seconds."""
         value = self.header("retry-after")

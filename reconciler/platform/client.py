@@ -92,6 +92,43 @@ class AepPlatform:
 
         return self._listing(f"list the replays in dataset `{dataset}`", query, is_wanted)
 
+    def list_changes(self, tags: Mapping[str, str], since: int) -> AsyncIterator[Observed]:
+        """The batches of any dataset that carry all the tags and were changed at `since` or later."""
+        query = _changed(tags, since)
+
+        def is_wanted(batch: Observed) -> bool:
+            return all(tags[name] in batch.tags.get(name, ()) for name in tags)
+
+        return self._listing("list the changed batches", query, is_wanted)
+
+    async def has_exactly(self, tags: Mapping[str, str], count: int) -> bool:
+        """Whether so many batches of any dataset carry all the tags: one is there at the last place, none behind it."""
+        asked = Asked("count the batches", is_read=True)
+        page = {**_page(count - 1), "limit": "2"}
+        query = {"tags": tag_filter(tags), **page, "properties": "status"}
+        call = Call(asked, "GET", self._catalog("/batches", query), LARGEST_LIST)
+        try:
+            return (await self._exchange.read(call, _read_page)).size == 1
+        except NotFound:
+            return False
+
+    async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
+        """One of the batches that `list_changes` lists, None if there is none."""
+        asked = Asked("look for a changed batch", is_read=True)
+        query = {**_changed(tags, since), **_page(0), "limit": "1", **PROJECTION}
+        try:
+            page = await self._exchange.read(
+                Call(asked, "GET", self._catalog("/batches", query), LARGEST_LIST), _read_page
+            )
+        except NotFound:
+            return None
+        return next(iter(page.batches), None)
+
+    @property
+    def service_time(self) -> int:
+        """Epoch milliseconds that AEP's clock shows now, at least; this machine's where AEP does not say."""
+        return int(self._exchange.service_time * 1000)
+
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
         """Those of the ids that exist, by id."""
         wanted = sorted({_checked(batch, "batch") for batch in ids})
@@ -207,6 +244,11 @@ class AepPlatform:
 
     def _catalog(self, path: str, query: Mapping[str, str] | None = None) -> str:
         return url(self._api_url, f"{CATALOG}{path}", query)
+
+
+def _changed(tags: Mapping[str, str], since: int) -> dict[str, str]:
+    """The filter for changes: Catalog has no `updatedAfter`, only a comparison of the property (aep-api.md §8.3)."""
+    return {"tags": tag_filter(tags), "property": f"updated>{since - 1}"}
 
 
 def _page(start: int) -> dict[str, str]:

@@ -75,6 +75,7 @@ class Exchange:
         self._gate = gate
         self._rate = rate
         self._redactor = redactor
+        self._ahead: float | None = None
         self.patience = patience
 
     async def aclose(self) -> None:
@@ -82,6 +83,11 @@ class Exchange:
         await self._tokens.aclose()
         for lane in self._lanes:
             await lane.client.aclose()
+
+    @property
+    def service_time(self) -> float:
+        """Epoch seconds that the service's clock shows now, at least; this machine's where the service does not say."""
+        return self.patience.timing.now() + (self._ahead or 0.0)
 
     async def read(self, call: Call, parse: Callable[[Answer], T]) -> T:
         """Ask until there is an answer that `parse` understands. Raises `PlatformError`."""
@@ -131,6 +137,8 @@ class Exchange:
             result = await send(lane.client, request, self._auth, sending)
         finally:
             lane.busy -= 1
+        if self._ahead is None and not isinstance(result, Failure) and (date := result.date) is not None:
+            self._ahead = date - self.patience.timing.now()
         outcome = result.outcome if isinstance(result, Failure) else Outcome.DONE
         if outcome is Outcome.THROTTLED:
             self._gate.throttled(began, self._pause(result))

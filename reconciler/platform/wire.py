@@ -37,6 +37,7 @@ PROPERTIES = (
     "replay",
     "status",
     "tags",
+    "updated",
 )
 """The properties that `Observed` is made of: what Catalog is asked for (aep-api.md §8.3)."""
 
@@ -174,6 +175,7 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
         format=kind.lower() if kind else None,
         multiline=_flag(shape.get("isMultiLineJson")),
         created=_whole(fields.get("created")),
+        updated=_whole(fields.get("updated")),
         predecessors=tuple(map(_bare, _texts(replay.get("predecessors")))),
         replay_reason=_text(replay.get("reason")),
         errors=tuple(_errors(fields.get("errors"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.plan import Action
+from reconciler.core.plan import NOT_READ, Action
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
 from reconciler.views.plan_findings import conflicts, drift, remarks
@@ -64,6 +64,8 @@ def _no_changes(plan: Plan) -> str:
         return "No changes. Catalog is as recorded."
     if plan.destroys_all:
         return "No changes. Nothing is recorded."
+    if plan.how == NOT_READ:
+        return "No changes. Every declared batch is recorded; Catalog was not read."
     return "No changes. Every declared batch is recorded and in Catalog."
 
 

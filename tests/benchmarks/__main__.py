@@ -69,7 +69,11 @@ def _commands(root: Path) -> Iterator[Cost]:
         yield cost
     with served(root / "state" / "bench.jsonl") as url:
         env |= {"AEP_API_URL": url, "AEP_ACCESS_TOKEN": "token", "AEP_API_KEY": "key"}
-        for name, words in (("plan", ["plan"]), ("apply, nothing to do", ["apply", "--auto-approve"])):
+        for name, words in (
+            ("plan", ["plan"]),
+            ("plan again", ["plan"]),
+            ("apply, nothing to do", ["apply", "--auto-approve"]),
+        ):
             cost, code = run_measured(name, [*program, *words], root, env)
             assert code == 0, name
             yield cost

@@ -104,8 +104,12 @@ class Bench:
         async with self.platform(declared, url) as platform:
             with measured("refresh", self.costs) as cost:
                 found = await refresh(platform, look)
-        assert not found.plan.changes
-        cost.calls = calls(url)
+            assert not found.plan.changes
+            cost.calls = calls(url)
+            with measured("refresh, unchanged", self.costs) as again:
+                found = await refresh(platform, replace(look, bookmark=found.bookmark))
+            assert not found.plan.changes
+            again.calls = calls(url) - cost.calls
 
     async def applied(self, declared: Declared, plan: Plan, url: str) -> None:
         """The first apply: every batch is created, as far as `most` goes."""

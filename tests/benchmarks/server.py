@@ -103,11 +103,11 @@ class World:
         elif "batch" in query:
             found = [batch for batch in query["batch"].split(",") if batch in self.objects]
         else:
-            found = self.by_dataset.get(query.get("dataSet", ""), [])
+            found = self.by_dataset.get(query["dataSet"], []) if "dataSet" in query else list(self.objects)
         changed = query.get("property", "")
         if changed.startswith("updated>"):
-            since = int(changed.removeprefix("updated>").removeprefix("="))
-            found = [batch for batch in found if self.updated[batch] >= since]
+            since = int(changed.removeprefix("updated>"))
+            found = [batch for batch in found if self.updated[batch] > since]
         elif changed == "replay":
             found = []
         start, limit = int(query.get("start", "0")), int(query.get("limit", "20"))

@@ -151,6 +151,23 @@ def test_a_plan_without_changes_reads_pages_and_writes_nothing(tmp_path: Path, s
     assert (counts.written, counts.fsyncs, len(diffs)) == (0, 0, 0)
 
 
+def test_a_big_state_that_nobody_changed_is_read_by_three_calls(tmp_path: Path) -> None:
+    project = Project(tmp_path, "ranges", 1_500)
+    project.apply()
+    _, full = project.plan()
+    assert full.calls >= 1_500 / 100
+    plan, counts = project.plan()
+    assert plan.how == "what changed since the last refresh: 0 batches read, 1500 unchanged"
+    assert not plan.has_changes
+    assert counts.calls == 3  # what changed, whether that question is understood, and whether all are there
+    _, applied = project.apply()
+    assert applied.calls == 3
+    project.world.objects.popitem()  # a batch is gone, and nothing else tells it
+    plan, again = project.plan()
+    assert again.calls >= 1_500 / 100  # everything is read after all
+    assert [change.action for change in plan.changes] == [Action.CREATE]
+
+
 def test_an_apply_without_changes_writes_nothing(tmp_path: Path) -> None:
     project = Project(tmp_path, "ranges", 200)
     project.apply()

@@ -60,6 +60,8 @@ def test_the_summary_line_is_terraforms(count: Summary, line: str) -> None:
 def test_no_changes_is_one_sentence() -> None:
     settled = plan_of([desired()], [recorded()], [observed()])
     assert summary_line(settled) == "No changes. Every declared batch is recorded and in Catalog."
+    unread = plan_of([desired()], [recorded()], None)
+    assert summary_line(unread) == "No changes. Every declared batch is recorded; Catalog was not read."
     assert summary_line(replace(settled, refresh_only=True)) == "No changes. Catalog is as recorded."
     assert summary_line(replace(settled, destroys_all=True)) == "No changes. Nothing is recorded."
 

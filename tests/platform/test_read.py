@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 TAGS = {"reconciler_project": "acme"}
 PROPERTIES = (
-    "created,errors,externalId,failedRecordCount,inputFormat,metrics,recordCount,relatedObjects,replay,status,tags"
+    "created,errors,externalId,failedRecordCount,inputFormat,metrics,recordCount,"
+    "relatedObjects,replay,status,tags,updated"
 )
 
 
@@ -57,6 +58,46 @@ def test_a_listing_asks_as_adobe_documents_it() -> None:
         f"{API}/catalog/batches?dataSet={DATASET}&tags=reconciler_project:acme"
         f"&limit=100&start=0&orderBy=asc:created&properties={PROPERTIES}"
     )
+
+
+def test_changes_are_asked_for_as_adobe_documents_it() -> None:
+    seen, server = counting(catalog_of(["B1"]))
+
+    async def main() -> tuple[list[str], str | None]:
+        async with talking_to(server) as platform:
+            changes = [batch.id async for batch in platform.list_changes(TAGS, 1_700_000_000_001)]
+            one = await platform.any_change(TAGS, 1_700_000_000_001)
+        return changes, one and one.id
+
+    asyncio.run(main())
+    filtered = "tags=reconciler_project:acme&property=updated%3E1700000000000"
+    assert [str(each.url) for each in seen] == [
+        f"{API}/catalog/batches?{filtered}&limit=100&start=0&orderBy=asc:created&properties={PROPERTIES}",
+        f"{API}/catalog/batches?{filtered}&limit=1&start=0&orderBy=asc:created&properties={PROPERTIES}",
+    ]
+
+
+@pytest.mark.parametrize(("there", "is_exact"), [(1_499, False), (1_500, True), (1_501, False), (0, False)])
+def test_batches_are_counted_by_one_request(there: int, is_exact: bool) -> None:
+    seen, server = counting(catalog_of(f"B{number:05}" for number in range(there)))
+
+    async def main() -> bool:
+        async with talking_to(server) as platform:
+            return await platform.has_exactly(TAGS, 1_500)
+
+    assert asyncio.run(main()) is is_exact
+    assert [each.url.params["start"] for each in seen] == ["1499"]
+
+
+def test_the_services_clock_counts_where_it_says_it() -> None:
+    headers = {"date": "Tue, 14 Nov 2023 22:13:20 GMT"}
+
+    async def main() -> int:
+        async with talking_to(lambda _: httpx.Response(200, json={}, headers=headers)) as platform:
+            await platform.batches_by_id(["B1"])
+            return platform.service_time
+
+    assert asyncio.run(main()) == 1_700_000_000_000
 
 
 def test_long_listings_are_read_side_by_side() -> None:

@@ -38,6 +38,8 @@ class FakePlatform:
     """Those that exist; None for all."""
     calls: list[str] = field(default_factory=list)
     hidden: dict[str, int] = field(default_factory=dict)
+    clock: int = 0
+    """Epoch milliseconds."""
     created: list[CreateRequest] = field(default_factory=list)
     widest: int = 0
     flying: int = 0
@@ -48,9 +50,8 @@ class FakePlatform:
 
     async def list_batches(self, dataset: str, tags: Mapping[str, str]) -> AsyncIterator[Observed]:
         self.calls.append(f"list {dataset}")
-        for batch in list(self.batches.values()):
-            marked = all(batch.tags.get(name) == (value,) for name, value in tags.items())
-            if dataset in batch.datasets and marked and not self.blind and not self.hidden.get(batch.id):
+        for batch in self._marked(tags):
+            if dataset in batch.datasets:
                 yield batch
 
     async def list_replays(self, dataset: str) -> AsyncIterator[Observed]:
@@ -58,6 +59,28 @@ class FakePlatform:
         for batch in list(self.batches.values()):
             if dataset in batch.datasets and batch.predecessors:
                 yield batch
+
+    async def list_changes(self, tags: Mapping[str, str], since: int) -> AsyncIterator[Observed]:
+        self.calls.append(f"changes since {since}")
+        for batch in self._marked(tags):
+            if batch.updated is not None and batch.updated >= since:
+                yield batch
+
+    async def has_exactly(self, tags: Mapping[str, str], count: int) -> bool:
+        self.calls.append(f"count {count}")
+        return len(self._marked(tags)) == count
+
+    def _marked(self, tags: Mapping[str, str]) -> list[Observed]:
+        marked = (b for b in self.batches.values() if all(b.tags.get(name) == (tags[name],) for name in tags))
+        return [batch for batch in marked if not self.blind and not self.hidden.get(batch.id)]
+
+    async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
+        self.calls.append(f"any change since {since}")
+        return next((b for b in self._marked(tags) if b.updated is not None and b.updated >= since), None)
+
+    @property
+    def service_time(self) -> int:
+        return self.clock
 
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
         self.calls.append(f"ids {len(ids)}")

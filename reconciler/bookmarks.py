@@ -1,0 +1,42 @@
+"""The bookmark beside a state file: up to where Catalog was read. Only a cache, see `core.bookmark`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from reconciler.core.bookmark import LARGEST, dump, parse
+from reconciler.disk import write_cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.bookmark import Bookmark
+
+SUFFIX = ".bookmark"
+"""Of the file beside a state file; Git ignores it."""
+
+
+def load(state: Path, digest: str) -> Bookmark | None:
+    """Return the bookmark for a state file with this digest; None when there is none that fits."""
+    path = state.with_suffix(SUFFIX)
+    with suppress(OSError):
+        found = parse(path.read_bytes()) if path.stat().st_size <= LARGEST else None
+        if found is not None and found.fits(digest, time_ns() // 1_000_000):
+            return found
+    return None
+
+
+def save(state: Path, digest: str, bookmark: Bookmark | None) -> None:
+    """Keep the bookmark for a state file with this digest; None: what was kept no longer fits.
+
+    A disk that refuses costs only time, next time.
+    """
+    path = state.with_suffix(SUFFIX)
+    if bookmark is not None:
+        write_cache(path, dump(replace(bookmark, state=digest)))
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
