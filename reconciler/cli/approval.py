@@ -69,9 +69,7 @@ class Approval:
 
     def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
         """What of the proposed plan may be done; None when a person says no."""
-        from reconciler.cli.plans import warn
-
-        warn(self.invocation, declared)
+        self.invocation.warn(declared)
         allowed = self._allowed(proposed)
         self.report.show(allowed)
         if not allowed.has_changes or allowed.conflicts or self.auto:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.cli.console import Console
-    from reconciler.operations import Options, Workspace
+    from reconciler.engine import Stop
+    from reconciler.operations import Connect, Declared, Options, Workspace
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -41,6 +42,34 @@ class Invocation:
             environment=self.environment,
             state_file=self.state_file,
         )
+
+    def connector(
+        self, parallelism: int = 8, rate: int = 1800, stop: Stop | None = None, part_bytes: int = 100_000_000
+    ) -> Connect:
+        """What opens AEP; with `-v` retries are told, with `-vv` each request. A `stop` ends waits between attempts."""
+        import asyncio
+
+        from reconciler.connect import connector
+        from reconciler.views.escape import for_terminal
+
+        def note(message: str) -> None:
+            self.console.err([for_terminal(message)])
+
+        return connector(
+            parallelism,
+            rate=rate,
+            part_bytes=part_bytes,
+            sleep=stop.pause if stop else asyncio.sleep,
+            note=note if self.console.verbose else None,
+            log=self.console.verbose > 1,
+        )
+
+    def warn(self, declared: Declared) -> None:
+        """Show the warnings of the manifests on stderr."""
+        from reconciler.views.diagnostics import render
+
+        if declared.warnings:
+            self.console.err([render(declared.warnings, color=self.console.color_err)])
 
 
 SETTLE = click.option(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.cli.invocation import Invocation
     from reconciler.core.plan import Plan
     from reconciler.engine import Stop
-    from reconciler.operations import Applied, Connect, Declared
+    from reconciler.operations import Applied
 
 FORMATS = click.Choice(["text", "json", "markdown"])
 
@@ -44,11 +44,11 @@ def plan(
     from reconciler.cli.interrupts import run_interruptible
 
     options = make_options(flags)
-    connect = open_for(invocation, options.parallelism)
+    connect = invocation.connector(options.parallelism)
     declared, made = run_interruptible(
         lambda _stop: operations.plan(invocation.workspace(flags["today"]), options, connect)
     )
-    warn(invocation, declared)
+    invocation.warn(declared)
     _print_plan(invocation, made, form)
     _save(out, markdown, made)
     operations.check(made, declared, options)
@@ -104,7 +104,7 @@ def apply(
     options = approval.scoped(options)
 
     def start(stop: Stop) -> Coroutine[object, object, Applied]:
-        connect = open_for(invocation, options.parallelism, rate, stop, part_size)
+        connect = invocation.connector(options.parallelism, rate, stop, part_size)
         return operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
 
     done = run_interruptible(start)
@@ -140,42 +140,6 @@ def show(invocation: Invocation, planfile: Path, form: str) -> int:
 
     _print_plan(invocation, plan_from_file(planfile.read_bytes()), form)
     return ExitCode.OK
-
-
-def open_for(
-    invocation: Invocation,
-    parallelism: int = 8,
-    rate: int = 1800,
-    stop: Stop | None = None,
-    part_bytes: int = 100_000_000,
-) -> Connect:
-    """What opens AEP; with `-v` retries are told, with `-vv` each request. A `stop` ends waits between attempts."""
-    import asyncio
-
-    from reconciler.connect import connector
-    from reconciler.views.escape import for_terminal
-
-    console = invocation.console
-
-    def note(message: str) -> None:
-        console.err([for_terminal(message)])
-
-    return connector(
-        parallelism,
-        rate=rate,
-        part_bytes=part_bytes,
-        sleep=stop.pause if stop else asyncio.sleep,
-        note=note if console.verbose else None,
-        log=console.verbose > 1,
-    )
-
-
-def warn(invocation: Invocation, declared: Declared) -> None:
-    """Show the warnings of the manifests on stderr."""
-    from reconciler.views.diagnostics import render
-
-    if declared.warnings:
-        invocation.console.err([render(declared.warnings, color=invocation.console.color_err)])
 
 
 def _print_plan(invocation: Invocation, made: Plan, form: str) -> None:

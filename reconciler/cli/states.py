@@ -51,9 +51,8 @@ def import_(
         raise click.UsageError("give ADDRESS and BATCH_ID, or --discover DATASET_ID")
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.cli.plans import open_for
 
-    connect = open_for(invocation)
+    connect = invocation.connector()
     record = run_interruptible(lambda _: recovery.import_batch(invocation.workspace(), address, batch_id, connect))
     invocation.console.out([f"recorded {record.address}: {record.id}"])
     return ExitCode.OK
@@ -62,14 +61,13 @@ def import_(
 def _discover(invocation: Invocation, dataset: str, name: str | None) -> int:
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.cli.plans import open_for
     from reconciler.core.address import NAME
     from reconciler.views.manifest_text import discovered
 
     called = name or f"dataset-{dataset.lower()}"
     if not NAME.match(called):
         raise click.UsageError(f"`{called}` cannot be a dataset's name: give one with --as NAME")
-    connect = open_for(invocation)
+    connect = invocation.connector()
     found = run_interruptible(lambda _: recovery.discover(invocation.workspace(), dataset, connect))
     invocation.console.out(discovered(called, dataset, found))
     invocation.console.err([f"{len(found)} batches to import; save this as a manifest, then `reconciler plan`"])
@@ -121,11 +119,10 @@ def _status(invocation: Invocation, record: Record) -> Observed | None:
     """The batch in Catalog; the record is worth showing without it."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.cli.plans import open_for
     from reconciler.core.errors import ReconcilerError
     from reconciler.views.escape import for_terminal
 
-    connect = open_for(invocation)
+    connect = invocation.connector()
     try:
         return run_interruptible(lambda _: recovery.look_up(invocation.workspace(), record, connect))
     except ReconcilerError as error:
@@ -165,10 +162,9 @@ def rebuild(invocation: Invocation, settle_timeout: float) -> int:
     """Make the state file anew from Catalog, for the declared addresses."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.cli.plans import open_for
     from reconciler.operations import Options
 
-    connect = open_for(invocation)
+    connect = invocation.connector()
     options = Options(settle=settle_timeout, ignore_limits=True)
     rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), options, connect))
     count = len(rebuilt.state.records)
@@ -185,10 +181,9 @@ def check(invocation: Invocation, settle_timeout: float) -> int:
     """Compare state, journal and Catalog; exit 1 when they disagree."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.cli.plans import open_for
     from reconciler.operations import Options
 
-    connect = open_for(invocation)
+    connect = invocation.connector()
     options = Options(settle=settle_timeout, ignore_limits=True)
     report = run_interruptible(lambda _: recovery.check(invocation.workspace(), options, connect))
     from reconciler.views.state_text import check_text

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.core.project import Environment
     from reconciler.settings import Credentials
 
-WIDTH_OF_A_CLIENT = 16
+WIDTH_OF_A_CLIENT = 1
 """Requests that one httpx client carries before it gets slower (design §8)."""
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: below the five at which common servers and proxies cut it, so that a create

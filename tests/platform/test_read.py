@@ -63,11 +63,12 @@ def test_a_listing_asks_as_adobe_documents_it() -> None:
 def test_changes_are_asked_for_as_adobe_documents_it() -> None:
     seen, server = counting(catalog_of(["B1"]))
 
-    async def main() -> tuple[list[str], str | None]:
+    async def main() -> tuple[list[str], str]:
         async with talking_to(server) as platform:
             changes = [batch.id async for batch in platform.list_changes(TAGS, 1_700_000_000_001)]
             one = await platform.any_change(TAGS, 1_700_000_000_001)
-        return changes, one and one.id
+        assert one is not None
+        return changes, one.id
 
     asyncio.run(main())
     filtered = "tags=reconciler_project:acme&property=updated%3E1700000000000"
