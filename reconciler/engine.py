@@ -8,43 +8,40 @@ repeated, and the next plan decides by looking at the level, not at remembered e
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from http import HTTPStatus
-from time import monotonic, time
-from typing import TYPE_CHECKING, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.errors import (
-    Conflict,
-    ContentChanged,
     NeverSent,
     OutcomeUnknown,
     PlatformError,
     ReconcilerError,
     Refused,
-    Rejected,
     StoreFailed,
     Throttled,
     Unauthorized,
 )
-from reconciler.core.events import Account, Completed, Ending, Event, Failed, Failure, Started, Waiting
+from reconciler.core.events import Account, Completed, Ending, Failed, Failure, Started, Waiting
 from reconciler.core.journal import Done, Dropped, Intent, Staged, Uploaded, Uploading, Void
 from reconciler.core.observation import DEAD
 from reconciler.core.plan import Action
 from reconciler.core.progress import Progress
-from reconciler.loading import Loading, Means, Stopped, counted, is_partial
+from reconciler.creation import Creation, look
+from reconciler.loading import Loading, Means, counted, is_partial
 from reconciler.ports import Action as Verb
-from reconciler.ports import CreateRequest
+from reconciler.run import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from reconciler.core.batch import File, Observed, Record
-    from reconciler.core.identity import Identity
+    from reconciler.core.batch import Observed, Record
     from reconciler.core.journal import Entry
     from reconciler.core.plan import Change, Plan
-    from reconciler.ports import Content, Contents, Journal, Platform
+    from reconciler.run import Run
 
 CHAINS_PER_REQUEST = 4
 """Chains under way for each request that may be in flight: enough that none of the width is idle during an fsync."""
@@ -54,101 +51,6 @@ MOST_SETTLING = 1_000
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end unserved before the run is given up: each of them has waited its whole deadline."""
-
-LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
-
-ATTEMPTS = 4
-"""How often one create may be sent when each time no verdict came back and looking found nothing."""
-
-
-class Listener(Protocol):
-    """Hears what happens, when it happens."""
-
-    def __call__(self, event: Event) -> None:
-        """Take note of one event."""
-        ...
-
-
-class Stop:
-    """The wish to stop: nothing new is started, what flies may land. Set from a signal handler."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-        self.is_landing = False
-        """Whether requests may be under way, so that a stop has to wait for them."""
-
-    @property
-    def requested(self) -> bool:
-        """Whether someone asked."""
-        return self._event.is_set()
-
-    def request(self) -> None:
-        """Ask to stop."""
-        self._event.set()
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep, but not longer than until someone asks to stop."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            return
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep between two attempts, with nothing in flight. Raises `Stopped` when someone asks to stop."""
-        if self.is_landing:
-            await self.sleep(seconds)
-            if self.requested:
-                raise Stopped
-        else:
-            await asyncio.sleep(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How wide and how patient an apply is."""
-
-    parallelism: int = 8
-    settle: float = 30.0
-    """Seconds that Catalog is given to show a batch whose create got no verdict."""
-    first_look: float = 0.1
-    """Seconds before the second look; doubled from look to look."""
-    longest_look: float = 4.0
-    """Seconds between two looks at the most."""
-    longest_wait: float = 3_600.0
-    """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
-    now: Callable[[], float] = field(default=time)
-    """Epoch seconds."""
-
-    def patience_for(self, intent: Intent) -> float:
-        """Until which epoch second the absence of the intent's batch proves nothing; a clock set back adds nothing."""
-        now = self.now()
-        return min(intent.at / 1000, now) + self.settle
-
-
-class NoContents:
-    """The contents of a run that uploads nothing."""
-
-    def open(self, address: str, file: File) -> Content:
-        """Refuse: there is nothing to open."""
-        raise ContentChanged(f"file `{file.name}` of `{address}` is not at hand", hint="run again")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """All that one apply works with."""
-
-    identity: Identity
-    platform: Platform
-    journal: Journal
-    listener: Listener
-    stop: Stop
-    pace: Pace
-    intents: Mapping[str, Intent]
-    """Open intents of an earlier run, by address."""
-    contents: Contents = field(default_factory=NoContents)
-    wait: bool = False
-    """Whether to wait for what AEP makes of the batches that are completed."""
 
 
 async def carry_out(plan: Plan, run: Run, records: dict[str, Record]) -> Account:
@@ -298,7 +200,7 @@ class _Engine:
             write=self.write,
             note=self.run.listener,
             is_over=lambda: self.is_over,
-            pause=self._wait,
+            pause=self.wait,
             longest_wait=self.run.pace.longest_wait,
         )
         return Loading(means, record.address, record.id, record.dataset, Progress(record))
@@ -352,7 +254,7 @@ class _Engine:
 
     async def _create(self, change: Change, after: Record) -> tuple[Record, bool]:
         """Bring one batch into being, or find that it is there already; durable when this returns."""
-        creation = _Creation(self, after, await self._resolved(change))
+        creation = Creation(self, after, await self._resolved(change))
         batch, adopted = await creation.run()
         record = _as_it_is(replace(after, id=batch), None)
         try:
@@ -364,21 +266,7 @@ class _Engine:
             self.made.append(record.address)
         return record, adopted
 
-    async def look(self, external_id: str, dataset: str, until: float) -> Observed | None:
-        """The live batch that carries the external id, asked for until epoch second `until`.
-
-        Raises `Refused` when there are two. Gives its slot back while it waits.
-        """
-        delay = self.run.pace.first_look
-        while True:
-            found = await self._carrier(external_id, dataset)
-            left = until - self.run.pace.now()
-            if found is not None or left <= 0 or self.is_over:
-                return found
-            await self._wait(min(delay, left))
-            delay = min(delay * 2, self.run.pace.longest_look)
-
-    async def _wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> None:
         async with self.settling:
             self.slots.release()
             try:
@@ -386,22 +274,11 @@ class _Engine:
             finally:
                 await self.slots.acquire()
 
-    async def _carrier(self, external_id: str, dataset: str) -> Observed | None:
-        batches = await self.run.platform.batches_by_external_id([external_id])
-        live = [b for b in batches if b.status_class not in DEAD and (not b.datasets or dataset in b.datasets)]
-        if len(live) > 1:
-            ids = ", ".join(f"`{batch.id}`" for batch in sorted(live, key=lambda batch: batch.id))
-            raise Refused(
-                f"{len(live)} live batches carry its external id: {ids}",
-                hint="decide which one is right with `reconciler import ADDRESS BATCH_ID`, then abort the other",
-            )
-        return live[0] if live else None
-
     async def settle_leftover(self, intent: Intent) -> None:
         """Decide an open intent whose address is no longer declared: what exists must not be forgotten."""
         async with self.slots:
             try:
-                found = await self.look(intent.external_id, intent.dataset, self.run.pace.patience_for(intent))
+                found = await look(self, intent.external_id, intent.dataset, self.run.pace.patience_for(intent))
                 if found is not None:
                     await self.write(Done(intent.record(found.id)))
                 elif self.run.pace.now() >= self.run.pace.patience_for(intent):
@@ -518,102 +395,6 @@ def _renamed(change: Change, record: Record) -> tuple[Entry, ...]:
     if change.previous_address is None or change.before is None:
         return (Done(record),)
     return (Done(record), Dropped(change.previous_address, change.before.id))
-
-
-class _Creation:
-    """One create, from its intent to its verdict."""
-
-    def __init__(self, engine: _Engine, after: Record, predecessors: tuple[str, ...]) -> None:
-        self.engine = engine
-        self.run_ = engine.run
-        self.after = after
-        self.request = CreateRequest(
-            dataset=after.dataset,
-            external_id=after.external_id,
-            spec=after.spec,
-            marker=self.run_.identity.marker(after.address),
-            predecessors=predecessors,
-        )
-        self.predecessors = predecessors
-        self.intent: Intent | None = None
-        earlier = self.run_.intents.get(after.address)
-        self.earlier = earlier if earlier and earlier.external_id == after.external_id else None
-        self.in_doubt = self.earlier is not None
-        """Whether any request for this generation, now or in an earlier run, still lacks a verdict."""
-
-    async def run(self) -> tuple[str, bool]:
-        """The batch's id, and whether it was found rather than made."""
-        if self.earlier is not None:
-            found = await self._look(self.run_.pace.patience_for(self.earlier))
-            if found is not None:
-                return found, True
-        doubt: OutcomeUnknown | None = None
-        for _ in range(ATTEMPTS):
-            try:
-                return await self.run_.platform.create(self.request, about_to_send=self._about_to_send), False
-            except Rejected as error:
-                return await self._despite(error), True
-            except (NeverSent, Throttled, Stopped):
-                await self._void()
-                raise
-            except OutcomeUnknown as error:
-                self.in_doubt, doubt = True, error
-            found = await self._look(self.run_.pace.now() + self.run_.pace.settle)
-            if found is not None:
-                return found, True
-            if self.engine.is_over:
-                break
-        raise OutcomeUnknown(
-            "the create got no answer, and Catalog does not show the batch",
-            detail=doubt.summary if doubt else None,
-            hint=LOOKS_FIRST,
-            status=doubt.status if doubt else None,
-            request_id=doubt.request_id if doubt else None,
-        )
-
-    async def _about_to_send(self) -> None:
-        if self.engine.is_over:
-            raise Stopped
-        after = self.after
-        # Written anew for each time it leaves: the next run judges Catalog's lag by the last one.
-        self.intent = Intent(
-            address=after.address,
-            generation=after.generation,
-            external_id=after.external_id,
-            dataset=after.dataset,
-            on_remove=after.on_remove,
-            spec=after.spec,
-            deposed=after.deposed,
-            predecessors=self.predecessors,
-            at=int(self.run_.pace.now() * 1000),
-        )
-        await self.engine.write(self.intent)
-
-    async def _despite(self, error: Rejected) -> str:
-        """A refusal may mean that the external id is taken: by a request of ours whose answer was lost."""
-        patience = self.run_.pace.settle if self.in_doubt or isinstance(error, Conflict) else 0.0
-        taken = self.in_doubt or (error.status in {400, 409})
-        found = await self._look(self.run_.pace.now() + patience) if taken else None
-        if found is not None:
-            return found
-        await self._void()
-        raise error
-
-    async def _void(self) -> None:
-        if self.intent is not None and not self.in_doubt:
-            await self.engine.write(Void(self.after.address, self.after.generation))
-
-    async def _look(self, until: float) -> str | None:
-        unanswered = "the create got no answer, and Catalog could not be asked for the batch"
-        try:
-            found = await self.engine.look(self.after.external_id, self.after.dataset, until)
-        except Stopped:
-            raise OutcomeUnknown(unanswered, detail="the run was interrupted", hint=LOOKS_FIRST) from None
-        except PlatformError as error:
-            raise OutcomeUnknown(
-                unanswered, detail=error.summary, hint=LOOKS_FIRST, status=error.status, request_id=error.request_id
-            ) from error
-        return found.id if found else None
 
 
 async def settle_at_once(run: Run, records: dict[str, Record]) -> list[Intent]:

@@ -15,6 +15,7 @@ from reconciler.core.errors import LoadFailed, NeverSent, ReconcilerError, Rejec
 from reconciler.core.events import Sent, Waiting
 from reconciler.core.journal import Staged, Uploaded, Uploading
 from reconciler.ports import Action, FilePlace
+from reconciler.run import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -38,10 +39,6 @@ LONGEST_ABSENCE = 120.0
 
 MOST_ERRORS = 5
 """Errors of a batch that one failure repeats; the plan shows all."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop before this request left."""
 
 
 @dataclass(frozen=True, slots=True)

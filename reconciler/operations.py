@@ -18,10 +18,11 @@ from reconciler.core.planner import Scope, Sides, make_plan
 from reconciler.core.policy import check_conflicts, check_limits, unmatched
 from reconciler.core.state import State
 from reconciler.disk import RealDisk
-from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
+from reconciler.engine import carry_out, settle_at_once
 from reconciler.fingerprints import Fingerprints
 from reconciler.lock import hold
 from reconciler.refresh import Look, Patience, refresh
+from reconciler.run import Pace, Run, Stop
 from reconciler.sources import read_sources
 from reconciler.store import Store
 
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
     from reconciler.core.project import Environment
     from reconciler.core.source import Source
     from reconciler.disk import Disk
-    from reconciler.engine import Listener
     from reconciler.ports import Journal, Platform
     from reconciler.refresh import Refreshed
+    from reconciler.run import Listener
     from reconciler.store import Loaded
 
     Connect = Callable[["Declared", Path], AbstractAsyncContextManager[Platform]]

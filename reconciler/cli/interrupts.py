@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.errors import ExitCode
-from reconciler.engine import Stop
+from reconciler.run import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.cli.console import Console
-    from reconciler.engine import Stop
     from reconciler.operations import Connect, Declared, Options, Workspace
+    from reconciler.run import Stop
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
 

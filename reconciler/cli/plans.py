@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from reconciler.cli.invocation import Invocation
     from reconciler.core.plan import Plan
-    from reconciler.engine import Stop
     from reconciler.operations import Applied
+    from reconciler.run import Stop
 
 FORMATS = click.Choice(["text", "json", "markdown"])
 

@@ -20,10 +20,11 @@ from reconciler import operations
 from reconciler.core.batch import Record
 from reconciler.core.planner import Scope, Sides, make_plan
 from reconciler.core.state import State
-from reconciler.engine import Pace, Run, Stop, carry_out
+from reconciler.engine import carry_out
 from reconciler.platform import Patience as Retries
 from reconciler.platform import build_platform
 from reconciler.refresh import Look, Patience, refresh
+from reconciler.run import Pace, Run, Stop
 from reconciler.settings import Endpoints, ReadyToken, Secret
 from reconciler.store import Store
 from reconciler.views.plan_text import render_plan

@@ -16,8 +16,8 @@ from deepdiff import DeepDiff
 
 from reconciler import operations
 from reconciler.core.plan import Action
-from reconciler.engine import Stop
 from reconciler.platform import build_platform
+from reconciler.run import Stop
 from reconciler.settings import ReadyToken, Secret
 from reconciler.views.plan_text import render_plan
 from tests.benchmarks.inputs import SHAPES, write_project

@@ -17,8 +17,8 @@ import pytest
 from reconciler.connect import open_platform
 from reconciler.core.identity import ADDRESS_TAG
 from reconciler.emulator import Emulator, World
-from reconciler.engine import Stop
 from reconciler.operations import Applied, Options, Workspace, apply
+from reconciler.run import Stop
 from tests.crash.failpoints import FailingDisk, FailingTransport, Failpoints, Killed
 from tests.examples import DATASET, TODAY
 

@@ -24,8 +24,9 @@ from reconciler.core.observation import DEAD
 from reconciler.core.planner import Scope, Sides
 from reconciler.core.replay import fold
 from reconciler.core.state import State, dump, parse
-from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
+from reconciler.engine import carry_out, settle_at_once
 from reconciler.refresh import Look, Patience, refresh
+from reconciler.run import Pace, Run, Stop
 from tests.examples import DATASET, TODAY, WHO, desired
 from tests.shell.fake_platform import FakePlatform
 

@@ -12,7 +12,8 @@ from reconciler.core.batch import OnRemove, Spec
 from reconciler.core.errors import OutcomeUnknown, StoreFailed
 from reconciler.core.events import Account, Ending
 from reconciler.core.journal import Done, Dropped, Intent, Void
-from reconciler.engine import Pace, Run, Stop, carry_out, settle_at_once
+from reconciler.engine import carry_out, settle_at_once
+from reconciler.run import Pace, Run, Stop
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 

@@ -11,7 +11,8 @@ import pytest
 from reconciler.core.batch import Desired, File, Record, Spec, Stage
 from reconciler.core.errors import ContentChanged, LoadFailed
 from reconciler.core.journal import Done, Intent, Staged, Uploaded, Uploading
-from reconciler.engine import Pace, Run, Stop, carry_out
+from reconciler.engine import carry_out
+from reconciler.run import Pace, Run, Stop
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 from tests.shell.test_engine import ListJournal, Trial
