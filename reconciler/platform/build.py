@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from math import ceil
 from typing import TYPE_CHECKING
 
 import httpx
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from reconciler.core.project import Environment
     from reconciler.settings import Credentials
 
-WIDTH_OF_A_CLIENT = 1
-"""Requests that one httpx client carries before it gets slower (design §8)."""
+CONNECTIONS_OF_A_CLIENT = 2
+"""One, and one for the token. httpcore's pool looks at every idle connection twice a request, and those of a run are
+idle while its chains wait for an fsync: a third of the time of a create (tests/benchmarks/NOTES.md)."""
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: below the five at which common servers and proxies cut it, so that a create
 does not meet a connection that is being closed."""
@@ -69,10 +69,10 @@ def build_platform(
 
 
 def _clients(parallelism: int) -> list[httpx.AsyncClient]:
-    """Enough clients for the width; they share one TLS context, which is costly to make."""
+    """A client for each request in flight; they share one TLS context, which is costly to make."""
     try:
         context = httpx.create_ssl_context()
-        return [_client(verify=context) for _ in range(ceil(parallelism / WIDTH_OF_A_CLIENT))]
+        return [_client(verify=context) for _ in range(parallelism)]
     except (OSError, ssl.SSLError) as error:
         raise SettingsInvalid(
             "the certificates to trust cannot be read",
@@ -94,8 +94,8 @@ def _client(
         verify=verify,
         timeout=TIMEOUT,
         limits=httpx.Limits(
-            max_connections=WIDTH_OF_A_CLIENT + 1,  # and one for the token
-            max_keepalive_connections=WIDTH_OF_A_CLIENT + 1,
+            max_connections=None if transport else CONNECTIONS_OF_A_CLIENT,
+            max_keepalive_connections=CONNECTIONS_OF_A_CLIENT,
             keepalive_expiry=KEEP_ALIVE,
         ),
         # Plain http goes to this machine only (`settings.check_url`): through a proxy it would show the token.

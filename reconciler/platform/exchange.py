@@ -127,7 +127,9 @@ class Exchange:
             return failure_of_body(call.asked, answer, problem, self._redactor.redact)
 
     async def _exchange(self, call: Call, began: float) -> Answer | Failure:
-        lane = min(self._lanes, key=lambda each: each.busy)
+        lane = next((each for each in self._lanes if not each.busy), None) or min(
+            self._lanes, key=lambda each: each.busy
+        )
         request = lane.client.build_request(
             call.method, _parsed(call.url), content=call.body, headers=dict(call.headers)
         )

@@ -33,7 +33,7 @@ class Sending:
 
     asked: Asked
     most: int
-    """Bytes of a successful answer that are read; 0: its body does not matter, only that it was a success."""
+    """Bytes of a successful answer that are read; 0: its body does not matter, only that AEP says success."""
     redactor: Redactor
     timing: Timing
     longest: float = LONGEST_ATTEMPT
@@ -58,6 +58,8 @@ async def send(
         return failure_of_silence(asked, sending.longest)
     if not response.is_success:
         return failure_of_answer(asked, answer, redact, sending.timing.now())
+    if problem is None and sending.most == 0 and answer.is_html:
+        problem = Unreadable("the body is a web page (HTML)")  # a proxy's or a portal's: AEP did nothing, or who knows
     return answer if problem is None else failure_of_body(asked, answer, problem, redact)
 
 

@@ -35,7 +35,7 @@ def shows(status: str) -> httpx.Response:
         httpx.Response(200, text="1"),
         httpx.Response(200, json={"id": "B1", "status": "aborted"}),
         httpx.Response(204),
-        httpx.Response(202, text="<html>"),
+        httpx.Response(202, text="accepted"),
     ],
 )
 def test_any_success_will_do_whatever_its_body(action: Action, answer: httpx.Response) -> None:
@@ -44,6 +44,16 @@ def test_any_success_will_do_whatever_its_body(action: Action, answer: httpx.Res
     (request,) = script.requests
     assert (request.method, str(request.url)) == ("POST", f"{API}/import/batches/B1?action={action.value}")
     assert request.content == b""
+
+
+@pytest.mark.parametrize("page", [httpx.Response(200, text=" <html>Hello"), httpx.Response(200, html="Sign in")])
+def test_a_web_page_is_nobodys_success(page: httpx.Response) -> None:
+    script = Script(page, shows("loading"), OK)  # a proxy answered in AEP's place: nothing was aborted
+    run(act(script))
+    assert script.methods == ["POST", "GET", "POST"]
+    script = Script(page, shows("aborted"))
+    run(act(script))
+    assert script.methods == ["POST", "GET"]
 
 
 def test_a_success_whose_body_breaks_off_is_one() -> None:
