@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING
 
 import httpx
@@ -86,6 +87,13 @@ def _clients(parallelism: int) -> list[httpx.AsyncClient]:
         ) from None
 
 
+class _NoCookies(CookieJar):
+    """Keeps none: nothing carries over from one answer to the next request, and looking for them takes time."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave them."""
+
+
 def _client(
     *, verify: ssl.SSLContext | bool = True, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
@@ -98,6 +106,7 @@ def _client(
             max_keepalive_connections=CONNECTIONS_OF_A_CLIENT,
             keepalive_expiry=KEEP_ALIVE,
         ),
+        cookies=_NoCookies(),
         # Plain http goes to this machine only (`settings.check_url`): through a proxy it would show the token.
         mounts=None if transport else {"http://": None},
         headers={"user-agent": f"reconciler/{__version__}"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +14,7 @@ from reconciler.platform.problems import Failure, failure_of_body
 from reconciler.platform.sending import LONGEST_ATTEMPT, Sending, send
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
     from reconciler.platform.answer import Answer
     from reconciler.platform.auth import GatewayAuth, Tokens
@@ -107,17 +106,13 @@ class Exchange:
     async def send_creation(self, call: Call, about_to_send: Callable[[], Awaitable[None]]) -> Answer | Failure:
         """Send once, when rate and width allow it; `about_to_send` is awaited right before."""
         await self._tokens.current()
-        async with self._turn() as began:
+        async with self._rate.turn():  # spent once there is a place: then it leaves
+            began = await self._gate.enter()
+        try:
             await about_to_send()
             return await self._exchange(call, began)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[float]:
-        """A place in the gate that was taken within a turn of the rate."""
-        async with AsyncExitStack() as stack:
-            async with self._rate.turn():
-                began = await stack.enter_async_context(self._gate.passage())
-            yield began
+        finally:
+            self._gate.leave()
 
     def parsed(self, call: Call, answer: Answer, parse: Callable[[Answer], T]) -> T | Failure:
         """Return what `parse` makes of the answer; what it cannot read is a failure."""

@@ -35,15 +35,28 @@ class Gate:
 
     @asynccontextmanager
     async def passage(self) -> AsyncIterator[float]:
-        """Wait for a place, hold it for the block, and tell when it began (by the clock)."""
-        await self._enter()
+        """Hold a place for the block, and tell when it began (by the clock)."""
+        began = await self.enter()
+        try:
+            yield began
+        finally:
+            self.leave()
+
+    async def enter(self) -> float:
+        """Wait for a place, and tell when it was there (by the clock); whoever enters must leave."""
+        await self._wait_for_place()
         try:
             while (wait := self._closed_until - self._timing.clock()) > 0:
                 await self._timing.sleep(wait)
-            yield self._timing.clock()
-        finally:
-            self._in_flight -= 1
-            self._admit()
+        except BaseException:
+            self.leave()
+            raise
+        return self._timing.clock()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._in_flight -= 1
+        self._admit()
 
     def served(self) -> None:
         """An answer came: after a whole round of them one more may fly."""
@@ -62,7 +75,7 @@ class Gate:
         if retry_after is not None:
             self._closed_until = max(self._closed_until, now + retry_after)
 
-    async def _enter(self) -> None:
+    async def _wait_for_place(self) -> None:
         if not self._waiting and self._in_flight < self.width:
             self._in_flight += 1
             return
