@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,13 @@ SETTLE = click.option(
 pass_invocation = click.make_pass_decorator(Invocation)
 
 
+def _say_more(context: click.Context, _option: click.Parameter, count: int) -> None:
+    """Take `-v` behind the command's name too, where people write it."""
+    invocation: Invocation = context.obj
+    console = replace(invocation.console, verbose=invocation.console.verbose + count)
+    context.obj = replace(invocation, console=console)
+
+
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The flags that `plan` and `apply` share."""
     for option in reversed(
@@ -111,6 +118,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             ),
             SETTLE,
             click.option("--ignore-limits", is_flag=True, help="Go beyond the project's `limits`."),
+            click.option("-v", count=True, expose_value=False, callback=_say_more, help="Say more; -vv logs requests."),
         )
     ):
         function = option(function)

@@ -45,12 +45,14 @@ class Gate:
     async def enter(self) -> float:
         """Wait for a place, and tell when it was there (by the clock); whoever enters must leave."""
         await self._wait_for_place()
+        is_in = False
         try:
             while (wait := self._closed_until - self._timing.clock()) > 0:
                 await self._timing.sleep(wait)
-        except BaseException:
-            self.leave()
-            raise
+            is_in = True
+        finally:
+            if not is_in:
+                self.leave()
         return self._timing.clock()
 
     def leave(self) -> None:
