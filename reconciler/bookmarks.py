@@ -8,7 +8,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.bookmark import LARGEST, dump, parse
-from reconciler.disk import write_cache
+from reconciler.disk import read_cache, write_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +21,8 @@ SUFFIX = ".bookmark"
 
 def load(state: Path, digest: str) -> Bookmark | None:
     """Return the bookmark for a state file with this digest; None when there is none that fits."""
-    path = state.with_suffix(SUFFIX)
-    with suppress(OSError):
-        found = parse(path.read_bytes()) if path.stat().st_size <= LARGEST else None
-        if found is not None and found.fits(digest, time_ns() // 1_000_000):
-            return found
-    return None
+    found = parse(read_cache(state.with_suffix(SUFFIX), LARGEST))
+    return found if found is not None and found.fits(digest, time_ns() // 1_000_000) else None
 
 
 def save(state: Path, digest: str, bookmark: Bookmark | None) -> None:

@@ -166,6 +166,17 @@ class RealDisk:
             os.close(descriptor)
 
 
+def read_cache(path: Path, most: int) -> bytes:
+    """Read a file that `write_cache` put there; nothing where it cannot be read, is a link, or has more bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _BINARY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(most + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    return data if len(data) <= most else b""
+
+
 def write_cache(path: Path, data: bytes) -> None:
     """Put a file there that may as well be missing: whole or not at all, never through a link, and never synced.
 

@@ -16,7 +16,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import ContentChanged
-from reconciler.disk import write_cache
+from reconciler.disk import read_cache, write_cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,10 +79,8 @@ class Fingerprints:
 
     def load(self) -> None:
         """Read the cache; one that cannot be read is as good as none."""
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            if self._path.stat().st_size > MAX_CACHE:
-                return
-            found = json.loads(self._path.read_bytes())
+        with suppress(ValueError, TypeError, AttributeError):
+            found = json.loads(read_cache(self._path, MAX_CACHE))
             if found.get("version") != VERSION:
                 return
             for path, (size, mtime_ns, inode, sha256, rules) in found["files"].items():
