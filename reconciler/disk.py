@@ -10,12 +10,10 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from reconciler.core.errors import StoreFailed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PRIVATE = 0o600
 """Mode of new files other than the state."""
@@ -164,6 +162,12 @@ class RealDisk:
                 raise
         finally:
             os.close(descriptor)
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path that seems to be below the root is elsewhere: a link on the way leads there."""
+    seems = Path(os.path.abspath(path)).is_relative_to(Path(os.path.abspath(root)))  # noqa: PTH100  (no link followed)
+    return seems and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def read_cache(path: Path, most: int) -> bytes:

@@ -10,14 +10,14 @@ from reconciler import bookmarks
 from reconciler.contents import DataFiles, fingerprinted, survey
 from reconciler.core.bookmark import WORTH_IT
 from reconciler.core.diagnostics import Diagnostic, Severity, has_errors, in_order
-from reconciler.core.errors import ManifestInvalid, ReconcilerError
+from reconciler.core.errors import ManifestInvalid, ReconcilerError, StoreFailed
 from reconciler.core.expand import expand, locate_place
 from reconciler.core.identity import Identity
 from reconciler.core.manifest import choose_environment, parse
 from reconciler.core.planner import Scope, Sides, make_plan
 from reconciler.core.policy import check_conflicts, check_limits, unmatched
 from reconciler.core.state import State
-from reconciler.disk import RealDisk
+from reconciler.disk import RealDisk, leads_out
 from reconciler.engine import carry_out, settle_at_once
 from reconciler.fingerprints import Fingerprints
 from reconciler.lock import hold
@@ -166,8 +166,15 @@ def identify(workspace: Workspace) -> Identity:
 
 
 def state_path(workspace: Workspace, environment: str) -> Path:
-    """The state file of an environment."""
-    return workspace.state_file or workspace.root / "state" / f"{environment}.jsonl"
+    """The state file of an environment. Raises `StoreFailed` when a link would lead out of the repository."""
+    if workspace.state_file is not None:
+        return workspace.state_file
+    folder = workspace.root / "state"
+    if leads_out(folder, workspace.root):
+        raise StoreFailed(
+            f"`{folder}` leads out of the repository", hint="put the folder itself there, or pass `--state FILE`"
+        )
+    return folder / f"{environment}.jsonl"
 
 
 def open_store(workspace: Workspace, declared: Declared) -> Store:

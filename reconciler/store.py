@@ -178,6 +178,8 @@ class Store:
     def _begin(self) -> tuple[Handle, Encoder]:
         with _translated(f"opening `{self.journal}`"):
             self._disk.make_folder(self.path.parent)
+            for target in (self.path, self.journal):  # in the way of a commit: known before the first request leaves
+                self._disk.remove(_temp(target))
             decoded = self._decode(self._disk.read(self.journal))
             if decoded.entries:
                 encoder, first = decoded.encoder(), decoded.mend
@@ -243,8 +245,9 @@ class Store:
             self._disk.sync_folder(self.path.parent)
 
     def _replace(self, target: Path, data: bytes, mode: int | None) -> None:
-        temp = target.with_name(f".{target.name}.tmp")  # one name under the lock: a killed run's rest is overwritten
+        temp = _temp(target)
         self._disk.make_folder(target.parent)
+        self._disk.remove(temp)  # a killed run's rest, or a link that somebody committed
         try:
             handle = self._disk.open(temp, fresh=True, mode=mode)
             try:
@@ -258,6 +261,11 @@ class Store:
                 self._disk.remove(temp)
             raise
         self._disk.sync_folder(target.parent)
+
+
+def _temp(target: Path) -> Path:
+    """Where a file is written before it takes its place: one name, under the lock."""
+    return target.with_name(f".{target.name}.tmp")
 
 
 @contextmanager

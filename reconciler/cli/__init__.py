@@ -91,7 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        _misplaced(error).show()
         return ExitCode.USAGE
     except click.ClickException as error:
         error.show()
@@ -105,6 +105,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return ExitCode.OK
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _misplaced(error: click.UsageError) -> click.UsageError:
+    """The error, saying where a global flag goes that stands behind the command."""
+    if isinstance(error, click.NoSuchOption) and any(error.option_name in each.opts for each in cli.params):
+        where = f"it goes before the command: `reconciler {error.option_name} … COMMAND`"
+        return click.UsageError(f"No such option {error.option_name!r} here: {where}", ctx=error.ctx)
+    return error
 
 
 def _explain(error: ReconcilerError) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.core.errors import ExitCode
 from reconciler.run import Stop
@@ -56,6 +56,12 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         loop.call_soon_threadsafe(stop.request)
         _say("interrupted: starting nothing new, waiting for what is under way (again to leave now)")
 
+    def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A signal strikes whatever task runs: that nobody took its KeyboardInterrupt is no news.
+        if not presses:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(unhandled)
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield

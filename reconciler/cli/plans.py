@@ -50,7 +50,7 @@ def plan(
     )
     invocation.warn(declared)
     _print_plan(invocation, made, form)
-    _save(out, markdown, made)
+    _save(invocation, out, markdown, made)
     operations.check(made, declared, options)
     return ExitCode.CHANGES if detailed_exitcode and made.has_changes else ExitCode.OK
 
@@ -112,7 +112,7 @@ def apply(
     if markdown is not None:
         from reconciler.views.plan_markdown import account_markdown
 
-        _write(markdown, account_markdown(done.account) if done.account else "No changes.\n")
+        _write(invocation, markdown, account_markdown(done.account) if done.account else "No changes.\n")
     return _exit_code(done, declined=approval.declined)
 
 
@@ -155,17 +155,21 @@ def _print_plan(invocation: Invocation, made: Plan, form: str) -> None:
             console.out(plan_text.render_plan(made, color=console.color, verbose=bool(console.verbose)))
 
 
-def _save(out: Path | None, markdown: Path | None, made: Plan) -> None:
+def _save(invocation: Invocation, out: Path | None, markdown: Path | None, made: Plan) -> None:
     from reconciler.views import plan_json, plan_markdown
 
     if out is not None:
-        _write(out, b"".join(plan_json.dump_plan(made)).decode())
+        _write(invocation, out, b"".join(plan_json.dump_plan(made)).decode())
     if markdown is not None:
-        _write(markdown, plan_markdown.render_plan(made))
+        _write(invocation, markdown, plan_markdown.render_plan(made))
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a new file that only its owner may read."""
+def _write(invocation: Invocation, path: Path, text: str) -> None:
+    """Write a new file that only its owner may read, and not through a link that the repository brings along."""
+    from reconciler.disk import leads_out
+
+    if leads_out(path, invocation.root):
+        raise SettingsInvalid(f"`{path}` leads out of the repository", hint="remove the link, or choose another place")
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)

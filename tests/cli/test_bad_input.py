@@ -454,6 +454,12 @@ def test_what_is_no_command_line_is_exit_64_with_the_way_to_help(project: Projec
     assert project.files() == before
 
 
+def test_a_global_flag_behind_the_command_is_told_where_it_goes(project: Project) -> None:
+    said = project("plan", "--env", "dev")
+    assert said.code == 64
+    assert "`reconciler --env … COMMAND`" in said.err
+
+
 def test_a_flag_that_names_nothing_is_not_taken_silently(project: Project, aep: Aep) -> None:
     project.declare("{a: }")
     stopped(project("plan", "--replace", "loyalty/nope"), "`--replace loyalty/nope` names no batch", "loyalty/a")

@@ -225,7 +225,19 @@ def load_and_commit(store: Store) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
-@pytest.mark.parametrize("name", ["dev.jsonl", "dev.journal", ".dev.jsonl.tmp"])
+def test_a_symbolic_link_in_place_of_the_new_state_is_taken_away(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.path.parent.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"precious")
+    store.path.with_name(".dev.jsonl.tmp").symlink_to(elsewhere)
+    store.commit(state_of(ONE))
+    assert store.load().state == state_of(ONE)
+    assert elsewhere.read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+@pytest.mark.parametrize("name", ["dev.jsonl", "dev.journal"])
 def test_a_symbolic_link_is_never_followed(tmp_path: Path, name: str) -> None:
     store = store_at(tmp_path)
     store.path.parent.mkdir()
