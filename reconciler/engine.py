@@ -298,24 +298,33 @@ class _Engine:
         Both runs come to the same answer, since Catalog's `created` and the id decide. Only an empty batch of this
         very run is aborted; what Catalog shows too late is reported by the next plan, and a person decides.
         """
-        own = {self.records[address].external_id: self.records[address] for address in self.made}
+        hidden = {self.records[address].external_id: self.records[address] for address in self.made}
+        until, delay = self.run.pace.now() + self.run.pace.settle, self.run.pace.first_look
         try:
-            seen = await self.run.platform.batches_by_external_id(own.keys()) if own else []
-            for external_id, batches in _rivals(seen).items():
-                record = own[external_id]
-                mine = next((batch for batch in batches if batch.id == record.id), None)
-                first = _first([batch for batch in batches if record.dataset in batch.datasets])
-                if (
-                    mine is not None
-                    and first is not None
-                    and first != mine.id
-                    and mine.status_class is StatusClass.OPEN
-                ):
-                    await self._give_up(record, first)
+            while hidden:
+                seen = await self.run.platform.batches_by_external_id(hidden.keys())
+                for external_id, batches in _rivals(seen).items():
+                    await self._yield_to(batches, hidden[external_id])
+                shown = {batch.id for batch in seen}
+                # Once Catalog shows our own batch, it shows what was created before it.
+                hidden = {name: own for name, own in hidden.items() if own.id not in shown}
+                left = until - self.run.pace.now()
+                if not hidden or left <= 0 or self.is_over:
+                    return
+                await self.run.stop.sleep(min(delay, left))
+                delay = min(delay * 2, self.run.pace.longest_look)
         except (PlatformError, Stopped) as error:
             self.run.listener(Waiting(f"could not look for rivals of what was created: {error}"))
         except StoreFailed as error:
             self._break(error)
+
+    async def _yield_to(self, batches: list[Observed], record: Record) -> None:
+        mine = next((batch for batch in batches if batch.id == record.id), None)
+        first = _first([batch for batch in batches if record.dataset in batch.datasets])
+        if mine is None or first is None or first == mine.id:
+            return
+        if mine.status_class is StatusClass.OPEN:
+            await self._give_up(record, first)
 
     async def _give_up(self, record: Record, first: str) -> None:
         await self.run.platform.act(record.id, Verb.ABORT)

@@ -272,3 +272,22 @@ def test_of_two_runs_that_raced_the_later_one_gives_its_batch_up(theirs_at: int,
     assert trial.records[ADDRESS].rivals == (() if is_kept else ("B1",))
     assert platform.batches["X"].status == "loading"
     assert (trial.account.created, trial.account.adopted) == ((1, 0) if is_kept else (0, 1))
+
+
+def test_rivals_are_looked_for_until_catalog_shows_our_own_batch() -> None:
+    @dataclass
+    class Lagging(FakePlatform):
+        """Catalog shows nothing of either run at first."""
+
+        def _make(self, request: CreateRequest) -> str:
+            batch = super()._make(request)
+            self.batches[batch] = replace(self.batches[batch], created=2)
+            self.batches["X"] = replace(observed("X"), created=1)
+            self.hidden |= {batch: 2, "X": 2}
+            return batch
+
+    platform = Lagging()
+    trial = carry(plan_of([desired()]), platform)
+    assert platform.batches["B1"].status == "aborted"
+    assert trial.records[ADDRESS].id == "X"
+    assert platform.calls.count("external 1") == 3
