@@ -47,7 +47,13 @@ class Answer:
     @property
     def is_html(self) -> bool:
         """Whether a web page came, which AEP's services never send: a proxy, a portal or a wrong host answered."""
-        return "html" in self.header("content-type") or self.body.lstrip()[:1] == b"<"
+        # Without a body the type says nothing: web frameworks call an empty answer HTML.
+        return self.holds_markup or (bool(self.body.strip()) and "html" in self.header("content-type"))
+
+    @property
+    def holds_markup(self) -> bool:
+        """Whether the body begins like a web page, whatever its type is."""
+        return self.body.lstrip()[:1] == b"<"
 
     @property
     def request_id(self) -> str | None:

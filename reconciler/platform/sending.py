@@ -58,7 +58,7 @@ async def send(
         return failure_of_silence(asked, sending.longest)
     if not response.is_success:
         return failure_of_answer(asked, answer, redact, sending.timing.now())
-    if problem is None and sending.most == 0 and answer.is_html:
+    if problem is None and sending.most == 0 and answer.holds_markup:
         problem = Unreadable("the body is a web page (HTML)")  # a proxy's or a portal's: AEP did nothing, or who knows
     return answer if problem is None else failure_of_body(asked, answer, problem, redact)
 

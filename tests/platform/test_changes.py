@@ -35,6 +35,8 @@ def shows(status: str) -> httpx.Response:
         httpx.Response(200, text="1"),
         httpx.Response(200, json={"id": "B1", "status": "aborted"}),
         httpx.Response(204),
+        httpx.Response(200, headers={"content-type": "text/html; charset=utf-8"}),
+        httpx.Response(200, html="1"),
         httpx.Response(202, text="accepted"),
     ],
 )
@@ -46,7 +48,9 @@ def test_any_success_will_do_whatever_its_body(action: Action, answer: httpx.Res
     assert request.content == b""
 
 
-@pytest.mark.parametrize("page", [httpx.Response(200, text=" <html>Hello"), httpx.Response(200, html="Sign in")])
+@pytest.mark.parametrize(
+    "page", [httpx.Response(200, text=" <html>Hello"), httpx.Response(200, html="\n<!doctype html>Sign in")]
+)
 def test_a_web_page_is_nobodys_success(page: httpx.Response) -> None:
     script = Script(page, shows("loading"), OK)  # a proxy answered in AEP's place: nothing was aborted
     run(act(script))
