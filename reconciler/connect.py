@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import httpx
 
     from reconciler.core.project import Environment
-    from reconciler.operations import Connect, Declared
+    from reconciler.operations import Connect
     from reconciler.ports import Platform
+    from reconciler.workspace import Declared
 
 NOBODY = ReadyToken(Secret("embedded"), Secret("embedded"))
 """The credential of the embedded emulator, which lets anyone in."""

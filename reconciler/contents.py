@@ -5,7 +5,6 @@ Never leaves the repository, whatever a glob or a link says. Never holds a whole
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import stat
@@ -333,6 +332,8 @@ class DataFile:
 
         Raises `ContentChanged`.
         """
+        import asyncio  # validation reads no data: it need not wait for this import
+
         file = self._open()  # not in a thread: a cancelled one would leave it open
         try:
             digest = sha256() if (first, stop) == (0, self.size) else None

@@ -11,15 +11,15 @@ from reconciler.core.errors import SettingsInvalid, StateMismatch
 from reconciler.core.merge import merge as merge_states
 from reconciler.core.state import State, dump, parse
 from reconciler.lock import hold
-from reconciler.operations import identify, state_path
 from reconciler.store import Store
+from reconciler.workspace import identify, state_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Record
-    from reconciler.operations import Workspace
     from reconciler.store import Loaded
+    from reconciler.workspace import Workspace
 
 
 def open_store(workspace: Workspace) -> Store:

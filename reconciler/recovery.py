@@ -16,14 +16,16 @@ from reconciler.core.planner import generation_of
 from reconciler.core.policy import check_conflicts
 from reconciler.core.state import State
 from reconciler.lock import hold
-from reconciler.operations import declare, look, open_store
+from reconciler.operations import look, open_store
 from reconciler.store import Loaded
+from reconciler.workspace import declare
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed
     from reconciler.core.plan import Plan
-    from reconciler.operations import Connect, Declared, Options, Workspace
+    from reconciler.operations import Connect, Options
     from reconciler.store import Store
+    from reconciler.workspace import Declared, Workspace
 
 
 async def import_batch(workspace: Workspace, address: str, batch: str, connect: Connect) -> Record:

@@ -82,6 +82,8 @@ for command in (validate, plan, apply, show, output, import_, state, init, schem
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code (design §9)."""
     ensure_streams()
+    # Other packages' plugins for pydantic must not change how manifests are read, and looking for them takes time.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.excepthook = _unexpected
     sys.exit(run(arguments))
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from reconciler.cli.progress import Reporter
     from reconciler.core.plan import Plan
     from reconciler.core.planfile import Approved
-    from reconciler.operations import Declared, Options
+    from reconciler.operations import Options
+    from reconciler.workspace import Declared
 
 
 @dataclass(slots=True)

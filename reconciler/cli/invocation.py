@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.cli.console import Console
-    from reconciler.operations import Connect, Declared, Options, Workspace
+    from reconciler.operations import Connect, Options
     from reconciler.run import Stop
+    from reconciler.workspace import Declared, Workspace
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -32,7 +33,7 @@ class Invocation:
 
     def workspace(self, today: date | datetime | None = None) -> Workspace:
         """The folder that operations work in; `today` is the UTC date unless given."""
-        from reconciler.operations import Workspace
+        from reconciler.workspace import Workspace
 
         day = today.date() if isinstance(today, datetime) else today
         return Workspace(

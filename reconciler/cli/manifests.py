@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @pass_invocation
 def validate(invocation: Invocation, form: str) -> int:
     """Check the manifests, offline, and report every mistake."""
-    from reconciler import operations
+    from reconciler import workspace
     from reconciler.core.diagnostics import has_errors
     from reconciler.views import diagnostics as view
 
-    found = operations.validate(invocation.workspace())
+    found = workspace.validate(invocation.workspace())
     console = invocation.console
     match form:
         case "json":

@@ -34,6 +34,21 @@ def test_import_contracts_hold() -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
+def test_validate_needs_no_event_loop_and_no_network(tmp_path: Path) -> None:
+    (tmp_path / "manifests").mkdir()
+    project = "project: acme\nenvironments: {local: {emulator: true}}\n"
+    (tmp_path / "manifests" / "reconciler.yaml").write_text(project, encoding="utf-8")
+    script = (
+        "import sys\n"
+        "from reconciler.cli import run\n"
+        f"run(['-C', {str(tmp_path)!r}, 'validate'])\n"
+        "unneeded = {'asyncio', 'httpx', 'filelock', 'tenacity', 'deepdiff'} & sys.modules.keys()\n"
+        "sys.stderr.write(','.join(sorted(unneeded)))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (ran.stdout, ran.stderr) == ("The manifests are valid.\n", "")
+
+
 def test_no_room_without_a_name() -> None:
     assert not [path for path in FILES if path.stem in NAMELESS]
 

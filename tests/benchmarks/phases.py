@@ -28,14 +28,15 @@ from reconciler.run import Pace, Run, Stop
 from reconciler.settings import Endpoints, ReadyToken, Secret
 from reconciler.store import Store
 from reconciler.views.plan_text import render_plan
+from reconciler.workspace import Workspace, declare
 from tests.benchmarks.measure import Cost, CountingDisk, measured
 from tests.benchmarks.server import served
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired
     from reconciler.core.plan import Plan
-    from reconciler.operations import Declared
     from reconciler.platform.client import AepPlatform
+    from reconciler.workspace import Declared
 
 TODAY = date(2026, 3, 31)
 UNLIMITED = 100_000_000
@@ -53,12 +54,12 @@ class Bench:
         self.paced = paced
         self.disk = CountingDisk()
         self.costs: list[Cost] = []
-        self.workspace = operations.Workspace(root, root / "manifests", TODAY, disk=self.disk)
+        self.workspace = Workspace(root, root / "manifests", TODAY, disk=self.disk)
 
     def run(self) -> list[Cost]:
         """All phases, in the order of a project's life."""
         with measured("parse and expand", self.costs):
-            declared = operations.declare(self.workspace)
+            declared = declare(self.workspace)
         store = operations.open_store(self.workspace, declared)
         made = State(
             declared.identity,

@@ -20,6 +20,7 @@ from reconciler.platform import build_platform
 from reconciler.run import Stop
 from reconciler.settings import ReadyToken, Secret
 from reconciler.views.plan_text import render_plan
+from reconciler.workspace import Workspace
 from tests.benchmarks.inputs import SHAPES, write_project
 from tests.benchmarks.measure import CountingDisk
 from tests.benchmarks.server import World
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from reconciler.core.plan import Plan
-    from reconciler.operations import Applied, Declared
+    from reconciler.operations import Applied
     from reconciler.ports import Platform
+    from reconciler.workspace import Declared
 
 SIZES = (200, 400, 800)
 TODAY = date(2026, 3, 31)
@@ -56,7 +58,7 @@ class Project:
         self.size = size
         self.world = World()
         self.disk = CountingDisk()
-        self.workspace = operations.Workspace(root, root / "manifests", TODAY, disk=self.disk)
+        self.workspace = Workspace(root, root / "manifests", TODAY, disk=self.disk)
 
     @property
     def state_size(self) -> int:

@@ -17,8 +17,9 @@ import pytest
 from reconciler.connect import open_platform
 from reconciler.core.identity import ADDRESS_TAG
 from reconciler.emulator import Emulator, World
-from reconciler.operations import Applied, Options, Workspace, apply
+from reconciler.operations import Applied, Options, apply
 from reconciler.run import Stop
+from reconciler.workspace import Workspace
 from tests.crash.failpoints import FailingDisk, FailingTransport, Failpoints, Killed
 from tests.examples import DATASET, TODAY
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from reconciler.operations import Declared
     from reconciler.ports import Platform
+    from reconciler.workspace import Declared
 
 PROJECT = """\
 project: acme-crm

@@ -1,0 +1,132 @@
+"""Where a run works, and what the manifests there declare for one environment. No network, no state, no event loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reconciler.contents import DataFiles, fingerprinted, survey
+from reconciler.core.diagnostics import has_errors, in_order
+from reconciler.core.errors import ManifestInvalid, StoreFailed
+from reconciler.core.expand import expand
+from reconciler.core.identity import Identity
+from reconciler.core.manifest import choose_environment, parse
+from reconciler.disk import RealDisk, leads_out
+from reconciler.fingerprints import Fingerprints
+from reconciler.sources import read_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    from reconciler.core.batch import Desired
+    from reconciler.core.declaration import Manifests
+    from reconciler.core.diagnostics import Diagnostic
+    from reconciler.core.project import Environment
+    from reconciler.core.source import Source
+    from reconciler.disk import Disk
+
+FINGERPRINTS = ".fingerprints"
+"""Suffix of the cache beside a state file; Git ignores it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a run works: all paths below one root."""
+
+    root: Path
+    manifests: Path
+    today: date
+    environment: str | None = None
+    state_file: Path | None = None
+    disk: Disk = field(default_factory=RealDisk)
+    """Where the state's effects go: a seam for tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the manifests say for one environment."""
+
+    manifests: Manifests
+    environment: Environment
+    desired: Mapping[str, Desired]
+    sources: Sequence[Source]
+    warnings: tuple[Diagnostic, ...]
+    contents: DataFiles
+
+    @property
+    def identity(self) -> Identity:
+        """Whose state and external ids these are."""
+        env = self.environment
+        return Identity(self.manifests.project.name, env.name, env.org, env.sandbox)
+
+    @property
+    def datasets(self) -> frozenset[str]:
+        """The AEP ids of the datasets that hold a declared batch."""
+        return frozenset(each.dataset for each in self.desired.values())
+
+
+def declare(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
+    """Read and expand the manifests, and fingerprint the files that they name.
+
+    Raises `ManifestInvalid` with every mistake that they have, and `ContentChanged`.
+    """
+    sources, manifests, found = _parsed(workspace)
+    if manifests is None:
+        raise ManifestInvalid(in_order(found))
+    environment = choose_environment(manifests.project, workspace.environment)
+    desired, more = expand(manifests, sources, environment.name, workspace.today)
+    found = (*found, *more)
+    if has_errors(found):
+        raise ManifestInvalid(in_order(found))
+    known = Fingerprints(state_path(workspace, environment.name).with_suffix(FINGERPRINTS))
+    if any(each.files for each in desired):
+        known.load()
+    surveyed = survey(workspace.root, desired, sources, known)
+    found = in_order((*found, *surveyed.diagnostics))
+    if has_errors(found):
+        raise ManifestInvalid(found)
+    by_address = {each.address: each for each in desired}
+    if fingerprints and surveyed.files:
+        by_address = fingerprinted(desired, surveyed, known)
+        known.save()
+    return Declared(manifests, environment, by_address, sources, found, DataFiles(surveyed.files))
+
+
+def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
+    """Every finding in the manifests and the files that they name, offline."""
+    try:
+        return declare(workspace, fingerprints=False).warnings
+    except ManifestInvalid as invalid:
+        return invalid.diagnostics
+
+
+def _parsed(workspace: Workspace) -> tuple[Sequence[Source], Manifests | None, tuple[Diagnostic, ...]]:
+    sources, unreadable = read_sources(workspace.root, workspace.manifests)
+    manifests, mistakes = parse(sources)
+    found = (*unreadable, *mistakes)
+    return sources, None if has_errors(found) else manifests, found
+
+
+def identify(workspace: Workspace) -> Identity:
+    """Whose state the workspace's is; only the project file is read for it."""
+    sources, unreadable = read_sources(workspace.root, workspace.manifests)
+    project_file = [source for source in sources if source.is_project]
+    manifests, mistakes = parse(project_file)
+    if manifests is None:
+        raise ManifestInvalid(in_order((*unreadable, *mistakes)))
+    env = choose_environment(manifests.project, workspace.environment)
+    return Identity(manifests.project.name, env.name, env.org, env.sandbox)
+
+
+def state_path(workspace: Workspace, environment: str) -> Path:
+    """The state file of an environment. Raises `StoreFailed` when a link would lead out of the repository."""
+    if workspace.state_file is not None:
+        return workspace.state_file
+    folder = workspace.root / "state"
+    if leads_out(folder, workspace.root):
+        raise StoreFailed(
+            f"`{folder}` leads out of the repository", hint="put the folder itself there, or pass `--state FILE`"
+        )
+    return folder / f"{environment}.jsonl"
