@@ -130,7 +130,7 @@ class Store:
         Returns the digest of the state file. Raises `StoreFailed`: the old or the new state is in place, whole, and the
         journal has it all.
         """
-        text_digest = self._write_state(state)
+        text_digest = self._write_state(state, is_readable=True)
         with _translated(f"clearing `{self.journal}` (the state itself is written)"):
             self._clear_journal(state, text_digest)
         return text_digest
@@ -140,7 +140,7 @@ class Store:
 
         Raises `StoreFailed` like `commit`.
         """
-        text_digest = self._write_state(state)
+        text_digest = self._write_state(state, is_readable=False)
         with _translated(f"clearing `{self.journal}` (the state itself is written)"):
             try:
                 self._clear_journal(state, text_digest)
@@ -148,7 +148,7 @@ class Store:
                 if self._disk.status(self.journal) is not None:
                     self._set_aside()
 
-    def _write_state(self, state: State) -> str:
+    def _write_state(self, state: State, *, is_readable: bool) -> str:
         if self._is_journal_open:
             raise RuntimeError("close the journal before the commit")
         check_identity(state.identity, self._identity, str(self.path))
@@ -158,16 +158,22 @@ class Store:
             current = self._disk.read(self.path)
             if data == current or (current is None and not state.records):
                 return digest(current or b"")
-            self._check_readable(data)
+            self._check_readable(data, current if is_readable and current is not None else b"")
             status = self._disk.status(self.path)
             self._replace(self.path, data, status.mode if status else None)
         return digest(data)
 
-    def _check_readable(self, data: bytes) -> None:
-        """Never replace a state by one that the next run would refuse, whatever made it so."""
+    def _check_readable(self, data: bytes, current: bytes) -> None:
+        """Never replace a state by one that the next run would refuse, whatever made it so.
+
+        Only lines that are not in the file now are read again: those that are, this run has read.
+        """
         try:
             with collector_paused():
-                parse(data, self._identity, str(self.path))
+                known = set(current.splitlines(keepends=True))
+                first, *records, end = data.splitlines(keepends=True)
+                news = b"".join([line for line in records if line not in known])
+                parse(first + news + end, self._identity, str(self.path))
         except StateError as error:
             raise StateMismatch(
                 "the new state could not be read back and is not written",
