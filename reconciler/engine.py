@@ -49,6 +49,9 @@ CHAINS_PER_REQUEST = 4
 MOST_SETTLING = 1_000
 """Chains that may wait for Catalog at the same time; beyond it nothing new is started: the service is down."""
 
+LONGEST_RIVALRY = 5.0
+"""Seconds, at the end of a run, that Catalog is given to show what it created: a rival would show by then."""
+
 MOST_UNSERVED = 16
 """Addresses in a row that may end unserved before the run is given up: each of them has waited its whole deadline."""
 
@@ -299,7 +302,8 @@ class _Engine:
         very run is aborted; what Catalog shows too late is reported by the next plan, and a person decides.
         """
         hidden = {self.records[address].external_id: self.records[address] for address in self.made}
-        until, delay = self.run.pace.now() + self.run.pace.settle, self.run.pace.first_look
+        pace = self.run.pace
+        until, delay = pace.now() + min(pace.settle, LONGEST_RIVALRY), pace.first_look
         try:
             while hidden:
                 seen = await self.run.platform.batches_by_external_id(hidden.keys())
@@ -308,11 +312,11 @@ class _Engine:
                 shown = {batch.id for batch in seen}
                 # Once Catalog shows our own batch, it shows what was created before it.
                 hidden = {name: own for name, own in hidden.items() if own.id not in shown}
-                left = until - self.run.pace.now()
+                left = until - pace.now()
                 if not hidden or left <= 0 or self.is_over:
                     return
                 await self.run.stop.sleep(min(delay, left))
-                delay = min(delay * 2, self.run.pace.longest_look)
+                delay = min(delay * 2, pace.longest_look)
         except (PlatformError, Stopped) as error:
             self.run.listener(Waiting(f"could not look for rivals of what was created: {error}"))
         except StoreFailed as error:
