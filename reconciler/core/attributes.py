@@ -57,28 +57,14 @@ def changed(before: Facts, after: Facts) -> tuple[Attribute, ...]:
     if before == after:
         return ()
     old, new = _leaves(before.tree()), _leaves(after.tree())
-    return tuple(Attribute(_name(path), old.get(path), new.get(path)) for path in _differing(before, after))
+    return tuple(Attribute(_name(path), old.get(path), new.get(path)) for path in _differing(old, new))
 
 
-def _differing(before: Facts, after: Facts) -> list[Path]:
+def _differing(old: dict[Path, Json], new: dict[Path, Json]) -> list[Path]:
     from deepdiff import DeepDiff  # noqa: PLC0415  (a tenth of a second that `--version` must not pay)
 
-    found: set[Path] = set()
-    for kind in DeepDiff(before.tree(), after.tree(), view="tree", verbose_level=2).values():
-        for difference in kind:
-            found.update(_within(difference.path(output_format="list"), difference.t1, difference.t2))
-    return sorted(found)
-
-
-def _within(path: list[str | int], *sides: object) -> set[Path]:
-    """The attributes that a difference touches: cut at a list's index, spread where a whole object came or went."""
-    names: list[str] = []
-    for step in path:
-        if isinstance(step, int):
-            return {tuple(names)}
-        names.append(step)
-    below = {(*names, *rest) for side in sides if isinstance(side, dict) for rest in _leaves(side)}
-    return below or {tuple(names)}
+    # By default DeepDiff calls two objects that share less than a third of their keys one change of the whole.
+    return sorted(DeepDiff(old, new, threshold_to_diff_deeper=0).affected_root_keys)
 
 
 def _leaves(tree: dict[str, Json], above: Path = ()) -> dict[Path, Json]:

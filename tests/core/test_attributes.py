@@ -15,6 +15,27 @@ def facts(spec: Spec | None = None, dataset: str = "D", on_remove: OnRemove = On
     return Facts(spec or Spec(), dataset, on_remove)
 
 
+FULL = Spec(
+    csv=Csv(delimiter=";", header=True),
+    error_diagnostics=True,
+    format="csv",
+    partial_ingestion_percent=5,
+    replaces=["a"],
+    tags={"team": ["crm"]},
+)
+FULL_LEAVES = [
+    ("csv.delimiter", ";"),
+    ("csv.header", True),
+    ("error_diagnostics", True),
+    ("format", "csv"),
+    ("partial_ingestion_percent", 5),
+    ("replaces", ["a"]),
+    ("tags.team", ["crm"]),
+]
+"""Every field of `FULL`: beside it, little of two records is the same."""
+REMOVAL = ("on_remove", "forget", "delete")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
@@ -48,6 +69,8 @@ def facts(spec: Spec | None = None, dataset: str = "D", on_remove: OnRemove = On
             facts(Spec(partial_ingestion_percent=5)),
             [("partial_ingestion_percent", 1, 5)],
         ),
+        (facts(FULL), facts(), [(name, value, None) for name, value in FULL_LEAVES]),
+        (facts(), facts(FULL, on_remove=OnRemove.DELETE), sorted([*((n, None, v) for n, v in FULL_LEAVES), REMOVAL], key=lambda each: str(each[0]))),
     ],
 )
 def test_each_difference_is_one_attribute(before: Facts, after: Facts, expected: list[tuple[object, ...]]) -> None:
