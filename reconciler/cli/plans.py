@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.approval import Approval
 from reconciler.cli.invocation import make_options, pass_invocation, run_options
-from reconciler.core.errors import ExitCode, SettingsInvalid
+from reconciler.core.errors import ExitCode, ReconcilerError, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import datetime
 
     from reconciler.cli.invocation import Invocation
+    from reconciler.cli.progress import Reporter
     from reconciler.core.plan import Plan
-    from reconciler.operations import Applied
+    from reconciler.operations import Applied, Options
     from reconciler.run import Stop
 
 FORMATS = click.Choice(["text", "json", "markdown"])
@@ -90,30 +93,54 @@ def apply(
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
-    from reconciler import operations
-    from reconciler.cli.approval import Approval
-    from reconciler.cli.interrupts import run_interruptible
     from reconciler.cli.progress import reporter
 
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")
-    options = make_options({**flags, "wait": sys.stderr.isatty() if wait is None else wait})
     report = reporter(invocation, form)
-    approval = Approval.read(invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text")
-    workspace = invocation.workspace(flags["today"] or approval.today)
-    options = approval.scoped(options)
+    options = make_options({**flags, "wait": sys.stderr.isatty() if wait is None else wait})
+    try:
+        approval = Approval.read(
+            invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text"
+        )
+        done = _carry_out(invocation, report, approval, options, flags["today"], rate=rate, part_bytes=part_size)
+    except ReconcilerError as error:
+        report.not_begun(error)
+        raise
+    except KeyboardInterrupt:
+        report.not_begun(None)
+        raise
+    try:
+        _save_account(invocation, markdown, done)
+    except ReconcilerError as error:
+        report.finish(done, error)
+        raise
+    report.finish(done)
+    return _exit_code(done, declined=approval.declined)
+
+
+def _carry_out(
+    invocation: Invocation,
+    report: Reporter,
+    approval: Approval,
+    options: Options,
+    today: datetime | None,
+    *,
+    rate: int,
+    part_bytes: int,
+) -> Applied:
+    """Plan again, have it approved, and apply it until it is done or interrupted."""
+    from reconciler import operations
+    from reconciler.cli.interrupts import run_interruptible
+
+    workspace = invocation.workspace(today or approval.today)
+    scoped = approval.scoped(options)
 
     def start(stop: Stop) -> Coroutine[object, object, Applied]:
-        connect = invocation.connector(options.parallelism, rate, stop, part_size)
-        return operations.apply(workspace, options, connect, approve=approval, listener=report.listen, stop=stop)
+        connect = invocation.connector(scoped.parallelism, rate, stop, part_bytes)
+        return operations.apply(workspace, scoped, connect, approve=approval, listener=report.listen, stop=stop)
 
-    done = run_interruptible(start)
-    report.finish(done)
-    if markdown is not None:
-        from reconciler.views.plan_markdown import account_markdown
-
-        _write(invocation, markdown, account_markdown(done.account) if done.account else "No changes.\n")
-    return _exit_code(done, declined=approval.declined)
+    return run_interruptible(start)
 
 
 def _exit_code(done: Applied, *, declined: bool) -> int:
@@ -162,6 +189,13 @@ def _save(invocation: Invocation, out: Path | None, markdown: Path | None, made:
         _write(invocation, out, b"".join(plan_json.dump_plan(made)).decode())
     if markdown is not None:
         _write(invocation, markdown, plan_markdown.render_plan(made))
+
+
+def _save_account(invocation: Invocation, markdown: Path | None, done: Applied) -> None:
+    if markdown is not None:
+        from reconciler.views.plan_markdown import account_markdown
+
+        _write(invocation, markdown, account_markdown(done.account) if done.account else "No changes.\n")
 
 
 def _write(invocation: Invocation, path: Path, text: str) -> None:

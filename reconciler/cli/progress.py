@@ -25,12 +25,12 @@ class Reporter(Protocol):
         """Say what happens."""
         ...
 
-    def finish(self, done: Applied) -> None:
-        """Give the account."""
+    def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:
+        """Give the account; `error` is what went wrong after the run itself."""
         ...
 
-    def fail(self, error: ReconcilerError) -> None:
-        """Say what ended the command, where the result itself has to say so."""
+    def not_begun(self, error: ReconcilerError | None) -> None:
+        """Say that nothing was done and why, where the result itself has to say so; None: it was interrupted."""
         ...
 
 
@@ -59,7 +59,7 @@ class _Text:
         if lines := list(self.progress.lines(event)):
             self.console.err(lines)
 
-    def finish(self, done: Applied) -> None:
+    def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:  # noqa: ARG002  (stderr tells it)
         from reconciler.views.apply_text import account_lines
 
         if done.account is not None:
@@ -67,7 +67,7 @@ class _Text:
             self.console.err(f"{address} {batch}" for address, batch in sorted(done.account.unrecorded))
             self.console.out(account_lines(done.account, color=self.console.color))
 
-    def fail(self, error: ReconcilerError) -> None:
+    def not_begun(self, error: ReconcilerError | None) -> None:
         pass  # stderr tells it
 
 
@@ -87,10 +87,10 @@ class _Json:
     def listen(self, event: Event) -> None:
         self.console.out(self.stream.event(event))
 
-    def finish(self, done: Applied) -> None:
+    def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:
         from reconciler.core.events import Account
 
-        self.console.out(self.stream.closing(done.account or Account()))
+        self.console.out(self.stream.closing(done.account or Account(), error))
 
-    def fail(self, error: ReconcilerError) -> None:
-        self.console.out(self.stream.error(error))
+    def not_begun(self, error: ReconcilerError | None) -> None:
+        self.console.out(self.stream.not_begun(error))

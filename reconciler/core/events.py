@@ -65,6 +65,8 @@ class Ending(StrEnum):
     COMPLETE = "complete"
     INTERRUPTED = "interrupted"
     BROKEN = "broken"
+    NOT_BEGUN = "not begun"
+    """An error, a refusal or a signal came before the first change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """An apply as a stream of JSON, one event a line, in the form of Terraform's machine-readable UI.
 
-The last line is always the `change_summary`. The clock is given, so that a view never reads one.
+The last line is always the `change_summary`, also of a run that was refused. The clock is given, so that a view never
+reads one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.core.events import Completed, Failed, Sent, Started, Waiting
+from reconciler.core.errors import ManifestInvalid
+from reconciler.core.events import Account, Completed, Ending, Failed, Sent, Started, Waiting
 from reconciler.core.plan import Action
 from reconciler.core.plan_document import TYPE
 from reconciler.views.apply_text import complete_line, failed_addresses, request_id, same_errors
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.core.batch import Json
+    from reconciler.core.diagnostics import Diagnostic
     from reconciler.core.errors import ReconcilerError
-    from reconciler.core.events import Account, Event
+    from reconciler.core.events import Event
     from reconciler.core.plan import Change, Plan
 
     Object = dict[str, Json]
@@ -82,8 +85,11 @@ class Stream:
             case Sent():
                 return
 
-    def closing(self, account: Account) -> Iterator[str]:
-        """The account: a diagnostic for each kind of error, what could not be written down, and the counts."""
+    def closing(self, account: Account, error: ReconcilerError | None = None) -> Iterator[str]:
+        """The account: a diagnostic for each kind of error, what could not be written down, and the counts.
+
+        `error` is what went wrong after the run itself.
+        """
         for address, batch in sorted(account.unrecorded):
             said = f"batch {batch} exists and could not be written down"
             yield self._diagnostic(said, f"it stands at {address}", "run apply again: it is found and adopted", address)
@@ -94,8 +100,8 @@ class Stream:
             parts = (f"at {failed_addresses(failures)}", first.error.detail, request and f"request id: {request}")
             detail = "\n".join(part for part in parts if part)
             yield self._diagnostic(first.error.summary, detail, first.error.hint, first.address)
-        if account.cause is not None:
-            yield from self.error(account.cause)
+        for cause in filter(None, (account.cause, error)):
+            yield from self._ended_by(cause)
         changes: Object = {
             "add": account.created,
             "adopt": account.adopted,
@@ -114,9 +120,17 @@ class Stream:
         }
         yield self._line("info", complete_line(account), "change_summary", changes=changes)
 
-    def error(self, error: ReconcilerError) -> Iterator[str]:
-        """What ended the command."""
-        yield self._diagnostic(error.summary, error.detail, error.hint, None)
+    def not_begun(self, error: ReconcilerError | None) -> Iterator[str]:
+        """The account of a run that ended before its first change: by an error, or by a signal if there is none."""
+        yield from self.closing(Account(ending=Ending.NOT_BEGUN, cause=error))
+
+    def _ended_by(self, error: ReconcilerError) -> Iterator[str]:
+        """What ended the command: a diagnostic for each mistake of the manifests, or one for the error."""
+        if isinstance(error, ManifestInvalid):
+            for each in error.diagnostics:
+                yield self._diagnostic(each.message, _position(each), each.hint, None, each.severity)
+        else:
+            yield self._diagnostic(error.summary, error.detail, error.hint, None)
 
     def _summary(self, message: str, operation: str, plan: Plan) -> str:
         count = plan.summary
@@ -151,6 +165,11 @@ class Stream:
             **fields,
         }
         return for_runner(json.dumps(event, sort_keys=True, separators=(",", ":")))
+
+
+def _position(diagnostic: Diagnostic) -> str | None:
+    span = diagnostic.span
+    return f"{span.file}:{span.line}:{span.column}" if span is not None else None
 
 
 def _resource(address: str) -> Object:

@@ -139,6 +139,7 @@ def complete_line(account: Account) -> str:
         Ending.COMPLETE: "Apply complete!" if account.is_whole else "Apply done in part.",
         Ending.INTERRUPTED: "Apply interrupted.",
         Ending.BROKEN: "Apply broken off.",
+        Ending.NOT_BEGUN: "Apply not begun.",
     }[account.ending]
     imported = f"{account.imported} imported, " if account.imported else ""
     counts = f"{account.created} added, {account.changed} changed, {account.destroyed} destroyed"

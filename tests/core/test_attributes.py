@@ -33,7 +33,7 @@ FULL_LEAVES = [
     ("tags.team", ["crm"]),
 ]
 """Every field of `FULL`: beside it, little of two records is the same."""
-REMOVAL = ("on_remove", "forget", "delete")
+FULL_SET = sorted([*((name, None, value) for name, value in FULL_LEAVES), ("on_remove", "forget", "delete")], key=str)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ REMOVAL = ("on_remove", "forget", "delete")
             [("partial_ingestion_percent", 1, 5)],
         ),
         (facts(FULL), facts(), [(name, value, None) for name, value in FULL_LEAVES]),
-        (facts(), facts(FULL, on_remove=OnRemove.DELETE), sorted([*((n, None, v) for n, v in FULL_LEAVES), REMOVAL], key=lambda each: str(each[0]))),
+        (facts(), facts(FULL, on_remove=OnRemove.DELETE), FULL_SET),
     ],
 )
 def test_each_difference_is_one_attribute(before: Facts, after: Facts, expected: list[tuple[object, ...]]) -> None:
