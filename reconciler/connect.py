@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from reconciler.core.project import Environment
+    from reconciler.core.manifests.project import Environment
     from reconciler.operations import Connect
     from reconciler.ports import Platform
     from reconciler.workspace import Declared

@@ -6,19 +6,19 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler import bookmarks
-from reconciler.core.bookmark import WORTH_IT
+from reconciler.apply.engine import carry_out, settle_at_once
+from reconciler.apply.run import Pace, Run, Stop
 from reconciler.core.diagnostics import Diagnostic, Severity, in_order
 from reconciler.core.errors import ManifestInvalid, ReconcilerError
-from reconciler.core.expand import locate_place
-from reconciler.core.planner import Scope, Sides, make_plan
-from reconciler.core.policy import check_conflicts, check_limits, unmatched
-from reconciler.core.state import State
-from reconciler.engine import carry_out, settle_at_once
-from reconciler.lock import hold
+from reconciler.core.manifests.expand import locate_place
+from reconciler.core.plans.bookmark import WORTH_IT
+from reconciler.core.plans.planner import Scope, Sides, make_plan
+from reconciler.core.plans.policy import check_conflicts, check_limits, unmatched
+from reconciler.core.states.state import State
 from reconciler.refresh import Look, Patience, refresh
-from reconciler.run import Pace, Run, Stop
-from reconciler.store import Store
+from reconciler.storage import bookmarks
+from reconciler.storage.lock import hold
+from reconciler.storage.store import Store
 from reconciler.workspace import declare, state_path
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from reconciler.apply.run import Listener
     from reconciler.core.batch import Record
-    from reconciler.core.bookmark import Bookmark
     from reconciler.core.diagnostics import Place
-    from reconciler.core.events import Account
-    from reconciler.core.journal import Entry, Intent
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.bookmark import Bookmark
+    from reconciler.core.plans.events import Account
+    from reconciler.core.plans.plan import Plan
+    from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Journal, Platform
     from reconciler.refresh import Refreshed
-    from reconciler.run import Listener
-    from reconciler.store import Loaded
+    from reconciler.storage.store import Loaded
     from reconciler.workspace import Declared, Workspace
 
     Connect = Callable[[Declared, Path], AbstractAsyncContextManager[Platform]]

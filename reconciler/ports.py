@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from reconciler.core.batch import File, Observed, Spec
-    from reconciler.core.journal import Entry
+    from reconciler.core.states.journal import Entry
 
 
 @dataclass(frozen=True, slots=True)

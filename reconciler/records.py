@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import is_address
 from reconciler.core.errors import SettingsInvalid, StateMismatch
-from reconciler.core.merge import merge as merge_states
-from reconciler.core.state import State, dump, parse
-from reconciler.lock import hold
-from reconciler.store import Store
+from reconciler.core.states.merge import merge as merge_states
+from reconciler.core.states.state import State, dump, parse
+from reconciler.storage.lock import hold
+from reconciler.storage.store import Store
 from reconciler.workspace import identify, state_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Record
-    from reconciler.store import Loaded
+    from reconciler.storage.store import Loaded
     from reconciler.workspace import Workspace
 
 

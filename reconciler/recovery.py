@@ -6,25 +6,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, StatusClass
-from reconciler.core.completion import as_found
-from reconciler.core.decide import external_id, spec_of
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
-from reconciler.core.observation import DEAD
-from reconciler.core.plan import Action
-from reconciler.core.planner import generation_of
-from reconciler.core.policy import check_conflicts
-from reconciler.core.state import State
-from reconciler.lock import hold
+from reconciler.core.plans.content import as_found
+from reconciler.core.plans.decide import external_id, spec_of
+from reconciler.core.plans.observation import DEAD
+from reconciler.core.plans.plan import Action
+from reconciler.core.plans.planner import generation_of
+from reconciler.core.plans.policy import check_conflicts
+from reconciler.core.states.state import State
 from reconciler.operations import look, open_store
-from reconciler.store import Loaded
+from reconciler.storage.lock import hold
+from reconciler.storage.store import Loaded
 from reconciler.workspace import declare
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
     from reconciler.operations import Connect, Options
-    from reconciler.store import Store
+    from reconciler.storage.store import Store
     from reconciler.workspace import Declared, Workspace
 
 

@@ -13,20 +13,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.core.batch import Observed, StatusClass
-from reconciler.core.bookmark import MOST_APART, Bookmark, is_as_recorded, since
 from reconciler.core.collector import collector_paused
 from reconciler.core.errors import Rejected, Unauthorized
 from reconciler.core.identity import ENVIRONMENT_TAG, PROJECT_TAG
-from reconciler.core.observation import Observation, stem
-from reconciler.core.planner import make_plan
-from reconciler.core.policy import all_missing
+from reconciler.core.plans.bookmark import MOST_APART, Bookmark, is_as_recorded, since
+from reconciler.core.plans.observation import Observation, stem
+from reconciler.core.plans.planner import make_plan
+from reconciler.core.plans.policy import all_missing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
     from datetime import date
 
-    from reconciler.core.plan import Plan
-    from reconciler.core.planner import Scope, Sides
+    from reconciler.core.plans.plan import Plan
+    from reconciler.core.plans.planner import Scope, Sides
     from reconciler.ports import Platform
 
 

@@ -11,8 +11,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.core import schema
 from reconciler.core.errors import SettingsInvalid
+from reconciler.core.manifests import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

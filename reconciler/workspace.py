@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.contents import DataFiles, fingerprinted, survey
 from reconciler.core.diagnostics import has_errors, in_order
 from reconciler.core.errors import ManifestInvalid, StoreFailed
-from reconciler.core.expand import expand
 from reconciler.core.identity import Identity
-from reconciler.core.manifest import choose_environment, parse
-from reconciler.disk import RealDisk, leads_out
-from reconciler.fingerprints import Fingerprints
-from reconciler.sources import read_sources
+from reconciler.core.manifests.expand import expand
+from reconciler.core.manifests.parse import choose_environment, parse
+from reconciler.files.fingerprints import Fingerprints
+from reconciler.files.inside import leads_out
+from reconciler.files.manifests import read_sources
+from reconciler.files.reading import DataFiles
+from reconciler.files.survey import fingerprinted, survey
+from reconciler.storage.disk import RealDisk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Desired
-    from reconciler.core.declaration import Manifests
     from reconciler.core.diagnostics import Diagnostic
-    from reconciler.core.project import Environment
-    from reconciler.core.source import Source
-    from reconciler.disk import Disk
+    from reconciler.core.manifests.declaration import Manifests
+    from reconciler.core.manifests.project import Environment
+    from reconciler.core.manifests.source import Source
+    from reconciler.storage.disk import Disk
 
 FINGERPRINTS = ".fingerprints"
 """Suffix of the cache beside a state file; Git ignores it."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from reconciler.core.batch import Desired, Lifecycle, Observed, OnRemove, Record, Spec
 from reconciler.core.diagnostics import Place
 from reconciler.core.identity import Identity
-from reconciler.core.observation import Observation
-from reconciler.core.planner import Scope, Sides, make_plan
+from reconciler.core.plans.observation import Observation
+from reconciler.core.plans.planner import Scope, Sides, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.core.plan import Plan
-    from reconciler.core.project import Import, Move
+    from reconciler.core.manifests.project import Import, Move
+    from reconciler.core.plans.plan import Plan
 
 DATASET = "5c8c3c555033b814b69f947f"
 TODAY = date(2026, 3, 31)

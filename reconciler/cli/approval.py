@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from reconciler.cli.invocation import Invocation
     from reconciler.cli.progress import Reporter
-    from reconciler.core.plan import Plan
-    from reconciler.core.planfile import Approved
+    from reconciler.core.plans.plan import Plan
+    from reconciler.core.plans.planfile import Approved
     from reconciler.operations import Options
     from reconciler.workspace import Declared
 
@@ -45,7 +45,7 @@ class Approval:
         can_ask: bool,
     ) -> Approval:
         """Read what approves; raise `SettingsInvalid` when nobody could."""
-        from reconciler.core.planfile import parse_plan
+        from reconciler.core.plans.planfile import parse_plan
 
         approved = parse_plan(planfile.read_bytes()) if planfile is not None else None
         auto = auto_approve or approved is not None or digest is not None
@@ -82,7 +82,7 @@ class Approval:
         return None if self.declined else allowed
 
     def _allowed(self, proposed: Plan) -> Plan:
-        from reconciler.core import approval
+        from reconciler.core.plans import approval
 
         if self.digest is not None:
             approval.require_digest(proposed, self.digest)

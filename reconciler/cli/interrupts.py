@@ -9,8 +9,8 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reconciler.apply.run import Stop
 from reconciler.core.errors import ExitCode
-from reconciler.run import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

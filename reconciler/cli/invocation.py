@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from reconciler.apply.run import Stop
     from reconciler.cli.console import Console
     from reconciler.operations import Connect, Options
-    from reconciler.run import Stop
     from reconciler.workspace import Declared, Workspace
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
@@ -129,7 +129,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_options(flags: dict[str, Any]) -> Options:
     """The flags of `run_options` as a value."""
     from reconciler.core.address import Globs, is_address
-    from reconciler.core.planner import Scope
+    from reconciler.core.plans.planner import Scope
     from reconciler.operations import Options
 
     for address in flags["replace"]:

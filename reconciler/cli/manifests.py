@@ -41,14 +41,15 @@ def validate(invocation: Invocation, form: str) -> int:
 @pass_invocation
 def schema(invocation: Invocation, what: str) -> int:
     """Print a JSON Schema, for editors and checks."""
-    from reconciler.core import plan_schema
-    from reconciler.core import schema as manifest_schemas
+    from reconciler.core.manifests import schema as manifests
+    from reconciler.core.plans import schema as plans
+    from reconciler.core.states import schema as states
 
     made = {
-        "manifest": manifest_schemas.manifest_schema,
-        "project": manifest_schemas.project_schema,
-        "plan": plan_schema.plan_schema,
-        "state": plan_schema.state_schema,
+        "manifest": manifests.manifest_schema,
+        "project": manifests.project_schema,
+        "plan": plans.plan_schema,
+        "state": states.state_schema,
     }[what]()
     invocation.console.out([json.dumps(made, indent=2, sort_keys=True)])
     return ExitCode.OK

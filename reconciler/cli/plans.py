@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from datetime import datetime
 
+    from reconciler.apply.run import Stop
     from reconciler.cli.invocation import Invocation
     from reconciler.cli.progress import Reporter
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
     from reconciler.operations import Applied, Options
-    from reconciler.run import Stop
 
 FORMATS = click.Choice(["text", "json", "markdown"])
 
@@ -144,7 +143,7 @@ def _carry_out(
 
 
 def _exit_code(done: Applied, *, declined: bool) -> int:
-    from reconciler.core.events import Ending
+    from reconciler.core.plans.events import Ending
 
     if declined:
         return ExitCode.ERROR
@@ -163,7 +162,7 @@ def _exit_code(done: Applied, *, declined: bool) -> int:
 @pass_invocation
 def show(invocation: Invocation, planfile: Path, form: str) -> int:
     """Show a saved plan again."""
-    from reconciler.core.planfile import plan_from_file
+    from reconciler.core.plans.planfile import plan_from_file
 
     _print_plan(invocation, plan_from_file(planfile.read_bytes()), form)
     return ExitCode.OK
@@ -199,13 +198,9 @@ def _save_account(invocation: Invocation, markdown: Path | None, done: Applied) 
 
 
 def _write(invocation: Invocation, path: Path, text: str) -> None:
-    """Write a new file that only its owner may read, and not through a link that the repository brings along."""
-    from reconciler.disk import leads_out
+    from reconciler.files.inside import write_private
 
-    if leads_out(path, invocation.root):
-        raise SettingsInvalid(f"`{path}` leads out of the repository", hint="remove the link, or choose another place")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        write_private(path, text, invocation.root)
     except OSError as error:
         raise SettingsInvalid(f"cannot write `{path}`: {error.strerror}", hint="choose another place") from error

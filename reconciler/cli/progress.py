@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from reconciler.cli.invocation import Invocation
     from reconciler.core.errors import ReconcilerError
-    from reconciler.core.events import Event
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.events import Event
+    from reconciler.core.plans.plan import Plan
     from reconciler.operations import Applied
 
 
@@ -88,7 +88,7 @@ class _Json:
         self.console.out(self.stream.event(event))
 
     def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:
-        from reconciler.core.events import Account
+        from reconciler.core.plans.events import Account
 
         self.console.out(self.stream.closing(done.account or Account(), error))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from reconciler.core.batch import Json
-    from reconciler.core.project import Environment
+    from reconciler.core.manifests.project import Environment
     from reconciler.platform.retry import Patience
     from reconciler.settings import Credentials, Redactor
 

@@ -20,7 +20,7 @@ from reconciler.platform.uploads import DEFAULT_PART
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 
 if TYPE_CHECKING:
-    from reconciler.core.project import Environment
+    from reconciler.core.manifests.project import Environment
     from reconciler.settings import Credentials
 
 CONNECTIONS_OF_A_CLIENT = 2

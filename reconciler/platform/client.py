@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 from reconciler.core.errors import NotFound, Rejected
 from reconciler.platform import wire
-from reconciler.platform.addresses import CATALOG, IMPORT, PAGE, chunks, file_url, is_plain, tag_filter, url
 from reconciler.platform.changes import ActionAttempt, TagsAttempt
 from reconciler.platform.exchange import Call
 from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
 from reconciler.platform.paging import read_pages
 from reconciler.platform.problems import Asked, Failure
 from reconciler.platform.uploads import DEFAULT_PART, Upload
+from reconciler.platform.urls import CATALOG, IMPORT, PAGE, chunks, file_url, is_plain, tag_filter, url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence

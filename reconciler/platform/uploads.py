@@ -12,13 +12,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import NotFound, Rejected
-from reconciler.platform.addresses import LONGEST_URL, url
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.changes import CLASHES
 from reconciler.platform.exchange import Call
 from reconciler.platform.outcome import WITHOUT_VERDICT
 from reconciler.platform.problems import Asked
 from reconciler.platform.sending import LONGEST_ATTEMPT
+from reconciler.platform.urls import LONGEST_URL, url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

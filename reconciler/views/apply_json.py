@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.core.errors import ManifestInvalid
-from reconciler.core.events import Account, Completed, Ending, Failed, Sent, Started, Waiting
-from reconciler.core.plan import Action
-from reconciler.core.plan_document import TYPE
+from reconciler.core.plans.document import TYPE
+from reconciler.core.plans.events import Account, Completed, Ending, Failed, Sent, Started, Waiting
+from reconciler.core.plans.plan import Action
 from reconciler.views.apply_text import complete_line, failed_addresses, request_id, same_errors
 from reconciler.views.escape import for_runner
 from reconciler.views.plan_text import summary_line
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Json
     from reconciler.core.diagnostics import Diagnostic
     from reconciler.core.errors import ReconcilerError
-    from reconciler.core.events import Event
-    from reconciler.core.plan import Change, Plan
+    from reconciler.core.plans.events import Event
+    from reconciler.core.plans.plan import Change, Plan
 
     Object = dict[str, Json]
 

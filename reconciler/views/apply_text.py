@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import PlatformError
-from reconciler.core.events import Completed, Ending, Failed, Sent, Started, Waiting
-from reconciler.core.folding import fold
+from reconciler.core.plans.events import Completed, Ending, Failed, Sent, Started, Waiting
+from reconciler.core.ranges import fold
 from reconciler.views.amounts import amount
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
@@ -16,7 +16,7 @@ from reconciler.views.plan_text import painted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.core.events import Account, Event, Failure
+    from reconciler.core.plans.events import Account, Event, Failure
 
 FEW = 50
 """Changes up to which each is told; of more, only how far the run is."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reconciler.core.folding import fold
+from reconciler.core.ranges import fold
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.plan import Drift, Plan
+    from reconciler.core.plans.plan import Drift, Plan
 
 MOST_ERRORS = 3
 """Errors of the service that are shown for one batch."""

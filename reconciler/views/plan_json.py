@@ -6,14 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.core import plan_document
+from reconciler.core.plans import document
 from reconciler.views.escape import for_runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.core.batch import Json
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -48,13 +48,13 @@ def _items(items: Iterator[Json]) -> Iterator[bytes]:
 
 
 def _head(plan: Plan) -> dict[str, Json]:
-    return {**plan_document.head_of(plan), "reconciler_version": __version__}
+    return {**document.head_of(plan), "reconciler_version": __version__}
 
 
 def _lists(plan: Plan) -> dict[str, Iterator[Json]]:
     return {
-        "conflicts": (plan_document.conflict(each) for each in plan.conflicts),
-        "orphans": (plan_document.orphan(each) for each in plan.orphans),
-        "resource_changes": (plan_document.resource_change(each) for each in plan.changes),
-        "resource_drift": (plan_document.resource_drift(each) for each in plan.drift),
+        "conflicts": (document.conflict(each) for each in plan.conflicts),
+        "orphans": (document.orphan(each) for each in plan.orphans),
+        "resource_changes": (document.resource_change(each) for each in plan.changes),
+        "resource_drift": (document.resource_drift(each) for each in plan.drift),
     }

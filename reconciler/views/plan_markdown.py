@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from reconciler.core.plan import Action
+from reconciler.core.plans.plan import Action
 from reconciler.views.apply_text import account_lines, complete_line
 from reconciler.views.escape import for_markdown, longest_backticks
 from reconciler.views.plan_findings import conflicts, drift, remarks
@@ -21,8 +21,8 @@ from reconciler.views.plan_text import summary_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconciler.core.events import Account
-    from reconciler.core.plan import Change, Plan
+    from reconciler.core.plans.events import Account
+    from reconciler.core.plans.plan import Change, Plan
     from reconciler.views.plan_rows import Row
 
 MAX_CHARACTERS = 65_536

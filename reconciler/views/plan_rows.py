@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reconciler.core.attributes import Attribute, Facts, attributes_of, changed
 from reconciler.core.batch import Spec
-from reconciler.core.folding import fold
-from reconciler.core.plan import Action, Reason
+from reconciler.core.plans.attributes import Attribute, Facts, attributes_of, changed
+from reconciler.core.plans.plan import Action, Reason
+from reconciler.core.ranges import fold
 from reconciler.views.amounts import amount
 from reconciler.views.escape import for_terminal
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.core.batch import Json, Record
-    from reconciler.core.plan import Change
+    from reconciler.core.plans.plan import Change
 
 LONGEST_VALUE = 300
 """Characters of one attribute's value that are shown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.plan import NOT_READ, Action
+from reconciler.core.plans.plan import NOT_READ, Action
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
 from reconciler.views.plan_findings import conflicts, drift, remarks
@@ -13,7 +13,7 @@ from reconciler.views.plan_rows import by_dataset, rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
     from reconciler.views.plan_rows import Row
 
 MOST_FINDINGS = 50

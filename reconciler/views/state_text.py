@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from reconciler.core.batch import Stage
 from reconciler.core.errors import ReconcilerError
-from reconciler.core.lines import files_json
+from reconciler.core.states.lines import files_json
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.core.batch import Json, Observed, Record
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
 
 
 class Checked(Protocol):

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 from reconciler import operations
+from reconciler.apply.engine import carry_out
+from reconciler.apply.run import Pace, Run, Stop
 from reconciler.core.batch import Record
-from reconciler.core.planner import Scope, Sides, make_plan
-from reconciler.core.state import State
-from reconciler.engine import carry_out
+from reconciler.core.plans.planner import Scope, Sides, make_plan
+from reconciler.core.states.state import State
 from reconciler.platform import Patience as Retries
 from reconciler.platform import build_platform
 from reconciler.refresh import Look, Patience, refresh
-from reconciler.run import Pace, Run, Stop
 from reconciler.settings import Endpoints, ReadyToken, Secret
-from reconciler.store import Store
+from reconciler.storage.store import Store
 from reconciler.views.plan_text import render_plan
 from reconciler.workspace import Workspace, declare
 from tests.benchmarks.measure import Cost, CountingDisk, measured
@@ -34,7 +34,7 @@ from tests.benchmarks.server import served
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
     from reconciler.platform.client import AepPlatform
     from reconciler.workspace import Declared
 

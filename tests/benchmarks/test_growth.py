@@ -15,9 +15,9 @@ import pytest
 from deepdiff import DeepDiff
 
 from reconciler import operations
-from reconciler.core.plan import Action
+from reconciler.apply.run import Stop
+from reconciler.core.plans.plan import Action
 from reconciler.platform import build_platform
-from reconciler.run import Stop
 from reconciler.settings import ReadyToken, Secret
 from reconciler.views.plan_text import render_plan
 from reconciler.workspace import Workspace
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
     from reconciler.operations import Applied
     from reconciler.ports import Platform
     from reconciler.workspace import Declared

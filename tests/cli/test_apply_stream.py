@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.lock import hold
+from reconciler.storage.lock import hold
 from tests.cli.project import Project
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.cli import run
-from reconciler.core.state import State, dump, parse
+from reconciler.core.states.state import State, dump, parse
 from reconciler.emulator import Answer, Emulator, Fault, Faults, World, serve
-from reconciler.lock import hold
+from reconciler.storage.lock import hold
 from tests.examples import DATASET
 
 if TYPE_CHECKING:

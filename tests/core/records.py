@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from reconciler.core.batch import File, OnRemove, Record, Spec, Stage
-from reconciler.core.state import State
+from reconciler.core.states.state import State
 from tests.examples import WHO
 
 TEXTS = st.text(min_size=1, max_size=8)

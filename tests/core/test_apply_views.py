@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.core.errors import OutcomeUnknown, ReconcilerError, Rejected, StoreFailed
-from reconciler.core.events import Account, Completed, Ending, Failed, Failure, Started, Waiting
+from reconciler.core.plans.events import Account, Completed, Ending, Failed, Failure, Started, Waiting
 from reconciler.views.apply_json import Stream
 from reconciler.views.apply_text import Progress, account_lines, complete_line
 from reconciler.views.plan_markdown import MAX_CHARACTERS, account_markdown
@@ -20,7 +20,7 @@ from tests.golden.plans.examples import HOSTILE, days, every_action
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.core.plan import Change
+    from reconciler.core.plans.plan import Change
 
 NO = Rejected("AEP refused the request: 400", detail="title: bad", hint="look at the dataset", request_id="req-1")
 UNKNOWN = OutcomeUnknown("the create got no answer", hint="run again")

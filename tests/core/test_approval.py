@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.core.approval import compare, is_no_more, require_digest
 from reconciler.core.batch import Lifecycle, Observed, OnRemove, Record, Spec, StatusClass
 from reconciler.core.diagnostics import Place
 from reconciler.core.errors import Refused, SettingsInvalid
-from reconciler.core.plan import Action, Change, Plan
-from reconciler.core.planfile import Approved, parse_plan
-from reconciler.core.planner import Scope
-from reconciler.core.project import Import, Move
+from reconciler.core.manifests.project import Import, Move
+from reconciler.core.plans.approval import compare, is_no_more, require_digest
+from reconciler.core.plans.plan import Action, Change, Plan
+from reconciler.core.plans.planfile import Approved, parse_plan
+from reconciler.core.plans.planner import Scope
 from reconciler.views.plan_json import dump_plan
 from tests.core.test_planfile import mutated
 from tests.examples import WHO, desired, observed, plan_of, recorded

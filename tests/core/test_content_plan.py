@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.approval import is_no_more
 from reconciler.core.batch import Desired, File, Lifecycle, OnRemove, Record, Spec, Stage
-from reconciler.core.journal import Done, Encoder, Header, Staged, Uploaded, Uploading, decode
-from reconciler.core.plan import Action, Change, Plan
-from reconciler.core.replay import fold
-from reconciler.core.state import State, dump, parse
+from reconciler.core.plans.approval import is_no_more
+from reconciler.core.plans.plan import Action, Change, Plan
+from reconciler.core.states.journal import Done, Encoder, Header, Staged, Uploaded, Uploading, decode
+from reconciler.core.states.replay import fold
+from reconciler.core.states.state import State, dump, parse
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 
 A, A2 = File("a.json", 3, "a" * 64), File("a.json", 3, "b" * 64)

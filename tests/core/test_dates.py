@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.dates import KeyForm, Moment, Range, Step, Unit, key_form, read_moment, read_step
+from reconciler.core.manifests.dates import KeyForm, Moment, Range, Step, Unit, key_form, read_moment, read_step
 
 TODAY = date(2026, 3, 31)
 

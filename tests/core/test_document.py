@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.collector import collector_paused
-from reconciler.core.document import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS, load
-from reconciler.core.source import Data, Plain, Source
+from reconciler.core.manifests.document import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS, load
+from reconciler.core.manifests.source import Data, Plain, Source
 
 if TYPE_CHECKING:
     from reconciler.core.diagnostics import Diagnostic

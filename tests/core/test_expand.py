@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from reconciler.core.diagnostics import Diagnostic, Place
-from reconciler.core.expand import MAX_ADDRESSES, expand, locate_place
-from reconciler.core.manifest import Source, parse
+from reconciler.core.manifests.expand import MAX_ADDRESSES, expand, locate_place
+from reconciler.core.manifests.parse import Source, parse
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.folding import MOST_PIECES, fold, runs
+from reconciler.core.ranges import MOST_PIECES, fold, runs
 
 
 def days(count: int, step: int = 1) -> list[str]:

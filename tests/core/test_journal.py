@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.batch import OnRemove, Record
 from reconciler.core.errors import StateCorrupt, StateFromFuture
-from reconciler.core.journal import Decoded, Done, Dropped, Encoder, Entry, Header, Intent, Void, decode
-from reconciler.core.state import digest
+from reconciler.core.states.journal import Decoded, Done, Dropped, Encoder, Entry, Header, Intent, Void, decode
+from reconciler.core.states.state import digest
 from tests.core.records import ADDRESSES, LISTS, RECORDS, SPECS, TEXTS
 from tests.examples import DATASET, WHO, recorded
 

@@ -7,11 +7,11 @@ import random
 import pytest
 
 from reconciler.core.batch import DEFAULT_RECREATE, Lifecycle, OnRemove
-from reconciler.core.dates import Range
 from reconciler.core.diagnostics import Place
 from reconciler.core.errors import SettingsInvalid
-from reconciler.core.manifest import BatchManifest, Manifests, Source, choose_environment, parse
-from reconciler.core.project import EMULATOR_ORG, Environment, Import, Limits, Move, Project
+from reconciler.core.manifests.dates import Range
+from reconciler.core.manifests.parse import BatchManifest, Manifests, Source, choose_environment, parse
+from reconciler.core.manifests.project import EMULATOR_ORG, Environment, Import, Limits, Move, Project
 
 ORG = "0123456789ABCDEF01234567@AdobeOrg"
 PROJECT = Source(

@@ -8,12 +8,12 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from reconciler.core.diagnostics import Place
-from reconciler.core.manifest_mistakes import MAX_FINDINGS, describe, fields_at, findings_of
-from reconciler.core.manifest_models import CsvFields, DatasetFields, ProjectFields
-from reconciler.core.source import Plain
+from reconciler.core.manifests.mistakes import MAX_FINDINGS, describe, fields_at, findings_of
+from reconciler.core.manifests.models import CsvFields, DatasetFields, ProjectFields
+from reconciler.core.manifests.source import Plain
 
 if TYPE_CHECKING:
-    from reconciler.core.positions import Step
+    from reconciler.core.manifests.positions import Step
 
 PLACE = Place("m.yaml", 0, ())
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.address import is_address
-from reconciler.core.expand import expand
-from reconciler.core.manifest import Source, parse
+from reconciler.core.manifests.expand import expand
+from reconciler.core.manifests.parse import Source, parse
 from reconciler.views.diagnostics import render
 
 PROJECT = "project: p\nenvironments: {dev: {emulator: true}}\n"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from reconciler.core.schema import manifest_schema, project_schema
+from reconciler.core.manifests.schema import manifest_schema, project_schema
 
 CASES = Path(__file__).parent.parent / "golden" / "manifests"
 

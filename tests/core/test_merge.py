@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.batch import OnRemove, Record
 from reconciler.core.errors import StateMismatch
-from reconciler.core.merge import merge
-from reconciler.core.state import State, dump, parse
+from reconciler.core.states.merge import merge
+from reconciler.core.states.state import State, dump, parse
 from tests.examples import WHO, recorded
 
 A, B, C = "loyalty/a", "loyalty/b", "loyalty/c"

@@ -9,9 +9,9 @@ import pytest
 from reconciler.core.address import Globs
 from reconciler.core.batch import STATUS_CLASSES, Lifecycle, OnRemove, Spec, StatusClass
 from reconciler.core.diagnostics import Place
-from reconciler.core.plan import Action, Reason
-from reconciler.core.planner import Scope
-from reconciler.core.project import Import, Move
+from reconciler.core.manifests.project import Import, Move
+from reconciler.core.plans.plan import Action, Reason
+from reconciler.core.plans.planner import Scope
 from tests.examples import ADDRESS, DATASET, WHO, desired, observed, plan_of, recorded
 
 LIVE = sorted(

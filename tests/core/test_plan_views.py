@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.batch import Spec
-from reconciler.core.plan import Action, Change, Conflict, Drift, Plan, Reason, Summary
+from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Plan, Reason, Summary
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_markdown, for_runner, for_terminal, for_workflow, for_workflow_property
 from reconciler.views.plan_json import dump_plan

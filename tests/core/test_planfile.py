@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from reconciler.core import planfile
 from reconciler.core.errors import ExitCode, Refused
-from reconciler.core.plan_schema import plan_schema, state_schema
-from reconciler.core.planfile import parse_plan, plan_from_file
-from reconciler.core.state import State, dump
+from reconciler.core.plans import planfile
+from reconciler.core.plans.planfile import parse_plan, plan_from_file
+from reconciler.core.plans.schema import plan_schema
+from reconciler.core.states.schema import state_schema
+from reconciler.core.states.state import State, dump
 from reconciler.views.plan_json import dump_plan, plan_to_json
 from reconciler.views.plan_markdown import render_plan as markdown
 from reconciler.views.plan_text import render_plan as text
@@ -23,7 +24,7 @@ from tests.golden.plans.examples import EXAMPLES, every_action
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
 
     Path = tuple[str | int, ...]
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.diagnostics import Place
-from reconciler.core.document import load
-from reconciler.core.positions import Lookup, Step, locate, locate_all, split_lines
+from reconciler.core.manifests.document import load
+from reconciler.core.manifests.positions import Lookup, Step, locate, locate_all, split_lines
 
 if TYPE_CHECKING:
-    from reconciler.core.source import Data
+    from reconciler.core.manifests.source import Data
 
 TEXT = """\
 dataset: loyalty

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.errors import StateMismatch
-from reconciler.core.journal import Done, Dropped, Entry, Void
-from reconciler.core.replay import fold, open_intents
-from reconciler.core.state import State
+from reconciler.core.states.journal import Done, Dropped, Entry, Void
+from reconciler.core.states.replay import fold, open_intents
+from reconciler.core.states.state import State
 from tests.core.test_journal import intent_of
 from tests.examples import WHO, recorded
 

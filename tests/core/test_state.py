@@ -12,8 +12,8 @@ from hypothesis import given
 
 from reconciler.core.batch import OnRemove, Record, Spec
 from reconciler.core.errors import StateCorrupt, StateError, StateFromFuture, StateMismatch
-from reconciler.core.lines import CSV_CHECKS, SPEC_CHECKS
-from reconciler.core.state import State, digest, dump, parse
+from reconciler.core.states.lines import CSV_CHECKS, SPEC_CHECKS
+from reconciler.core.states.state import State, digest, dump, parse
 from tests.core.records import STATES
 from tests.examples import WHO, recorded
 

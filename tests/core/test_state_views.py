@@ -23,7 +23,7 @@ from reconciler.views.state_text import (
 from tests.examples import DATASET, WHO, desired, observed, plan_of, recorded
 
 if TYPE_CHECKING:
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
 
 IDS = {"loyalty/daily/2026-01-02": "B2", "loyalty/daily/2026-01-01": "B1", "orders/first": "B'3 $(x)"}
 

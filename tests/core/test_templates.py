@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.templates import fill, has_braces, longest, read_template, sample
+from reconciler.core.manifests.templates import fill, has_braces, longest, read_template, sample
 
 
 def filled(text: str, **keys: str) -> str:

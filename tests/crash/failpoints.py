@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.disk import RealDisk
+from reconciler.storage.disk import RealDisk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.disk import Handle, Status
+    from reconciler.storage.disk import Handle, Status
 
 
 class Killed(BaseException):

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.apply.run import Stop
 from reconciler.connect import open_platform
 from reconciler.core.identity import ADDRESS_TAG
 from reconciler.emulator import Emulator, World
 from reconciler.operations import Applied, Options, apply
-from reconciler.run import Stop
 from reconciler.workspace import Workspace
 from tests.crash.failpoints import FailingDisk, FailingTransport, Failpoints, Killed
 from tests.examples import DATASET, TODAY

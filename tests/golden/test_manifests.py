@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.batch import Desired, Lifecycle
-from reconciler.core.expand import expand
-from reconciler.core.manifest import Source, parse
+from reconciler.core.manifests.expand import expand
+from reconciler.core.manifests.parse import Source, parse
 from reconciler.views.diagnostics import render
 
 if TYPE_CHECKING:

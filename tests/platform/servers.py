@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.core.project import Environment
+from reconciler.core.manifests.project import Environment
 from reconciler.platform import AepPlatform, Patience, build_platform
 from reconciler.ports import CreateRequest
 from reconciler.settings import ReadyToken, Secret, ServerToServer

@@ -14,16 +14,16 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from reconciler.core.batch import Lifecycle, OnRemove, Spec
-from reconciler.core.bookmark import dump, parse
-from reconciler.core.plan import Action
-from reconciler.core.planner import Scope, Sides
+from reconciler.core.plans.bookmark import dump, parse
+from reconciler.core.plans.plan import Action
+from reconciler.core.plans.planner import Scope, Sides
 from reconciler.refresh import Look, Patience, Refreshed, refresh
 from tests.examples import TODAY, WHO, desired, observed, recorded
 from tests.shell.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed, Record
-    from reconciler.core.bookmark import Bookmark
+    from reconciler.core.plans.bookmark import Bookmark
 
 ADDRESSES = [f"loyalty/b{number}" for number in range(6)]
 STATUSES = ["loading", "success", "staging", "aborted", "abandoned", "failed", "inactive", "stalled", "unheard-of"]

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from reconciler.apply.engine import carry_out, settle_at_once
+from reconciler.apply.run import Pace, Run, Stop
 from reconciler.core.batch import Lifecycle, Observed, OnRemove, Spec, StatusClass
 from reconciler.core.identity import ADDRESS_TAG
-from reconciler.core.journal import Intent
-from reconciler.core.observation import DEAD
-from reconciler.core.planner import Scope, Sides
-from reconciler.core.replay import fold
-from reconciler.core.state import State, dump, parse
-from reconciler.engine import carry_out, settle_at_once
+from reconciler.core.plans.observation import DEAD
+from reconciler.core.plans.planner import Scope, Sides
+from reconciler.core.states.journal import Intent
+from reconciler.core.states.replay import fold
+from reconciler.core.states.state import State, dump, parse
 from reconciler.refresh import Look, Patience, refresh
-from reconciler.run import Pace, Run, Stop
 from tests.examples import DATASET, TODAY, WHO, desired
 from tests.shell.fake_platform import FakePlatform
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from reconciler.core.batch import Desired, Record
-    from reconciler.core.journal import Entry
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
+    from reconciler.core.states.journal import Entry
     from reconciler.ports import Action, CreateRequest
     from tests.shell.fake_platform import Answer
 

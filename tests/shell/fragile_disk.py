@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from reconciler.disk import Status
+from reconciler.storage.disk import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from reconciler.disk import Handle
+    from reconciler.storage.disk import Handle
 
 
 class Killed(BaseException):
@@ -72,7 +72,7 @@ class FragileDisk:
 
     def status(self, path: Path) -> Status | None:
         inode = self.names.get(path)
-        return Status(inode.mode, 1000, is_link=False) if inode else None
+        return Status(inode.mode, 1000) if inode else None
 
     def read(self, path: Path) -> bytes | None:
         inode = self.names.get(path)

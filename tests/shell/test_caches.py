@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler import bookmarks
-from reconciler.core.bookmark import LONGEST_LIFE_MS, Bookmark
-from reconciler.disk import read_cache, write_cache
+from reconciler.core.plans.bookmark import LONGEST_LIFE_MS, Bookmark
+from reconciler.files.caches import read_cache, write_cache
+from reconciler.storage import bookmarks
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.contents import DataFiles, Survey, fingerprinted, survey
 from reconciler.core.batch import Desired, File, Spec
 from reconciler.core.errors import ContentChanged
-from reconciler.fingerprints import Fingerprints
+from reconciler.files.fingerprints import Fingerprints
+from reconciler.files.reading import DataFiles
+from reconciler.files.survey import Survey, fingerprinted, survey
 from tests.examples import ADDRESS, desired
 
 if TYPE_CHECKING:

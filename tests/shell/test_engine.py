@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.apply.engine import carry_out, settle_at_once
+from reconciler.apply.run import Pace, Run, Stop
 from reconciler.core.batch import OnRemove, Spec
 from reconciler.core.errors import OutcomeUnknown, StoreFailed
-from reconciler.core.events import Account, Ending
-from reconciler.core.journal import Done, Dropped, Intent, Void
-from reconciler.engine import carry_out, settle_at_once
-from reconciler.run import Pace, Run, Stop
+from reconciler.core.plans.events import Account, Ending
+from reconciler.core.states.journal import Done, Dropped, Intent, Void
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Record
-    from reconciler.core.events import Event
-    from reconciler.core.journal import Entry
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.events import Event
+    from reconciler.core.plans.plan import Plan
+    from reconciler.core.states.journal import Entry
     from reconciler.ports import CreateRequest
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.apply.engine import carry_out
+from reconciler.apply.run import Pace, Run, Stop
 from reconciler.core.batch import Desired, File, Record, Spec, Stage
 from reconciler.core.errors import ContentChanged, LoadFailed
-from reconciler.core.journal import Done, Intent, Staged, Uploaded, Uploading
-from reconciler.engine import carry_out
-from reconciler.run import Pace, Run, Stop
+from reconciler.core.states.journal import Done, Intent, Staged, Uploaded, Uploading
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 from tests.shell.test_engine import ListJournal, Trial
@@ -20,8 +20,8 @@ from tests.shell.test_engine import ListJournal, Trial
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from reconciler.core.events import Account, Event
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.events import Account, Event
+    from reconciler.core.plans.plan import Plan
 
 FILES = tuple(File(f"{letter}.json", 4, letter * 64) for letter in "abcdef")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.errors import ExitCode, LockHeld, StoreFailed
-from reconciler.lock import hold
+from reconciler.storage.lock import hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from reconciler.lock import hold
+from reconciler.storage.lock import hold
 with hold(Path(sys.argv[1]), "apply"):
     print("held", flush=True)
     time.sleep(60)

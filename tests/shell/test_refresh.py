@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from reconciler.core.errors import StateMismatch
-from reconciler.core.plan import Action
-from reconciler.core.planner import Scope, Sides
+from reconciler.core.plans.plan import Action
+from reconciler.core.plans.planner import Scope, Sides
 from reconciler.refresh import Look, Patience, Refreshed, refresh
 from tests.examples import ADDRESS, DATASET, TODAY, WHO, desired, observed, recorded
 from tests.shell.fake_platform import FakePlatform

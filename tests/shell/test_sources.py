@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.core.source import Source
-from reconciler.sources import MAX_FILE, read_sources
+from reconciler.core.manifests.source import Source
+from reconciler.files.manifests import MAX_FILE, read_sources
 
 if TYPE_CHECKING:
     from pathlib import Path

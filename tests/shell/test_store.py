@@ -16,10 +16,10 @@ import pytest
 
 from reconciler.core.batch import Record
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch, StoreFailed
-from reconciler.core.journal import Done, Dropped, Encoder, Entry, Header, Void
-from reconciler.core.state import State, digest, dump
-from reconciler.disk import RealDisk
-from reconciler.store import Loaded, Store
+from reconciler.core.states.journal import Done, Dropped, Encoder, Entry, Header, Void
+from reconciler.core.states.state import State, digest, dump
+from reconciler.storage.disk import RealDisk
+from reconciler.storage.store import Loaded, Store
 from tests.core.test_journal import intent_of
 from tests.examples import WHO, recorded
 from tests.shell.fragile_disk import Crash, FragileDisk, Killed
@@ -521,9 +521,9 @@ FULL_DISK = """
 import asyncio, sys
 from pathlib import Path
 from reconciler.core.errors import StoreFailed
-from reconciler.core.journal import Done
-from reconciler.core.state import State
-from reconciler.store import Store
+from reconciler.core.states.journal import Done
+from reconciler.core.states.state import State
+from reconciler.storage.store import Store
 from tests.examples import WHO, recorded
 
 folder = Path(sys.argv[1])

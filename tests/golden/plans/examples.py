@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from reconciler.core.address import Globs
 from reconciler.core.batch import Lifecycle, OnRemove, Spec
 from reconciler.core.diagnostics import Place
-from reconciler.core.planner import Scope
-from reconciler.core.project import Import, Move
+from reconciler.core.manifests.project import Import, Move
+from reconciler.core.plans.planner import Scope
 from tests.examples import desired, observed, plan_of, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
 
 PLACE = Place("manifests/loyalty.yaml", 0, ("moved", 0))
 CRM = Spec(format="json", tags={"team": ["crm"]})

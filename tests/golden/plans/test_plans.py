@@ -13,7 +13,7 @@ from reconciler.views import plan_json, plan_markdown, plan_text
 from tests.golden.plans.examples import EXAMPLES
 
 if TYPE_CHECKING:
-    from reconciler.core.plan import Plan
+    from reconciler.core.plans.plan import Plan
 
 HERE = Path(__file__).parent
 

@@ -1,0 +1,218 @@
+"""Manifests for one environment and one day: every declared batch, one by one, sorted by address. Knows no clock.
+
+100,000 addresses may come from three lines: they share their `Spec`, `Lifecycle` and `Place`, and what would be
+more than `MAX_ADDRESSES` is refused by arithmetic before the first is made.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from reconciler.core.address import join
+from reconciler.core.batch import Desired
+from reconciler.core.collector import collector_paused
+from reconciler.core.diagnostics import Diagnostic, Place, Span, in_order
+from reconciler.core.manifests.dimensions import backwards
+from reconciler.core.manifests.findings import Finding, resolve
+from reconciler.core.manifests.positions import locate
+from reconciler.core.manifests.references import check_references
+from reconciler.core.manifests.templates import Bound, fill, has_braces, read_template
+from reconciler.core.wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
+
+    from reconciler.core.batch import Spec
+    from reconciler.core.manifests.dates import Range
+    from reconciler.core.manifests.declaration import BatchManifest, DatasetManifest, Manifests
+    from reconciler.core.manifests.source import Source
+
+MAX_ADDRESSES = 1_000_000
+"""Batches that one project may declare."""
+
+
+def expand(
+    manifests: Manifests, sources: Sequence[Source], environment: str, today: date
+) -> tuple[tuple[Desired, ...], tuple[Diagnostic, ...]]:
+    """Make every declared batch of an environment, sorted by address, and find what only this can show.
+
+    With an error among the diagnostics the batches are not to be used. `sources` are those that were parsed.
+    """
+    findings: list[Finding] = []
+    families = list(_families(manifests, environment, today, findings))
+    findings += _too_many(families)
+    desired: list[Desired] = []
+    if not findings:
+        with collector_paused():
+            for family in families:
+                desired += family.members()
+            desired.sort(key=attrgetter("address"))
+        findings += check_references(manifests.moves, manifests.imports, {each.address: each for each in desired})
+        findings += _check_external_ids(desired, manifests.project.name)
+    return tuple(desired), in_order(resolve(findings, sources))
+
+
+def locate_place(sources: Sequence[Source], place: Place) -> Span | None:
+    """Find where a place stands in the text; None if its file is not among the sources."""
+    return next((locate(source.text, place) for source in sources if source.file == place.file), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dates:
+    """A range on a certain day: its first and its last date."""
+
+    range: Range
+    start: date
+    end: date
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """One entry of `batches` on a certain day."""
+
+    dataset: DatasetManifest
+    dataset_id: str
+    batch: BatchManifest
+    dimensions: tuple[tuple[str, ...] | _Dates, ...]
+
+    def count(self) -> int:
+        """Count the addresses by arithmetic."""
+        return prod(
+            each.range.count(each.start, each.end) if isinstance(each, _Dates) else len(each)
+            for each in self.dimensions
+        )
+
+    def members(self) -> Iterator[Desired]:
+        """Make the batches one by one."""
+        batch = self.batch
+        prefix = join(self.dataset.name, batch.name)
+        keys = [each.range.keys(each.start, each.end) if isinstance(each, _Dates) else each for each in self.dimensions]
+        fill_in = _filler(batch) if batch.has_placeholders else None
+        for combination in product(*keys):
+            address = "/".join((prefix, *combination))
+            spec, external_id, files = (batch.spec, batch.external_id, batch.files)
+            if fill_in is not None:
+                spec, external_id, files = fill_in(combination)
+            yield Desired(
+                address, self.dataset_id, spec, batch.lifecycle, batch.place, external_id, files, batch.complete
+            )
+
+
+def _families(manifests: Manifests, environment: str, today: date, findings: list[Finding]) -> Iterator[_Family]:
+    for dataset in manifests.datasets:
+        dataset_id = dataset.id_in(environment)
+        if dataset_id is None and dataset.batches:
+            place = Place(dataset.place.file, dataset.place.document, ("id",))
+            message = f"dataset `{dataset.name}` has no id for environment `{environment}`"
+            findings.append(Finding("missing-id", message, place, f"add `{environment}: …` to `id`"))
+        for batch in dataset.batches:
+            dimensions = tuple(_on(day_by_name, batch, today, findings) for day_by_name in batch.each)
+            ready = tuple(each for each in dimensions if each is not None)
+            if len(ready) == len(dimensions) and dataset_id is not None:
+                yield _Family(dataset, dataset_id, batch, ready)
+
+
+def _on(
+    named: tuple[str, tuple[str, ...] | Range], batch: BatchManifest, today: date, findings: list[Finding]
+) -> tuple[str, ...] | _Dates | None:
+    """Fix a dimension to a day; None, with a finding, if it then has no dates."""
+    name, dimension = named
+    if isinstance(dimension, tuple):
+        return dimension
+    place = Place(batch.place.file, batch.place.document, (*batch.place.route, "each", name))
+    start, end = dimension.start.on(today), dimension.end.on(today)
+    if start is None or end is None:
+        findings.append(Finding("bad-date", "the range leaves the calendar", place, "use years from 1 to 9999"))
+        return None
+    if end < start:
+        findings.append(_empty(dimension, start, end, today, place))
+        return None
+    return _Dates(dimension, start, end)
+
+
+def _empty(dimension: Range, start: date, end: date, today: date, place: Place) -> Finding:
+    if dimension.end.fixed is None and start > today:
+        message = f"the range is empty: it begins on {start}, which is after its end on {end} (today is {today})"
+        return Finding(
+            "empty-range", message, place, "begin it earlier, or declare the batch when its first day has come"
+        )
+    return backwards(start, end, place)
+
+
+def _too_many(families: Sequence[_Family]) -> Iterator[Finding]:
+    """Find that the project declares more than it may; the largest family is where to look."""
+    counts = [family.count() for family in families]
+    if sum(counts) > MAX_ADDRESSES:
+        number, index = max((count, -index) for index, count in enumerate(counts))
+        batch = families[-index].batch
+        message = (
+            f"the project declares {sum(counts):,} batches, {number:,} of them here; {MAX_ADDRESSES:,} is the most"
+        )
+        hint = "shorten a range, use a wider step, or split the project"
+        yield Finding("too-many-batches", message, batch.place, hint, key=True)
+
+
+def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str | None, tuple[str, ...]]]:
+    """Prepare the texts of a batch, so that each address costs only the joining."""
+    tags = {name: [_bind(text, batch) for text in texts] for name, texts in batch.spec.get("tags", {}).items()}
+    is_tagged = any(has_braces(text) for texts in batch.spec.get("tags", {}).values() for text in texts)
+    files = [_bind(text, batch) for text in batch.files]
+    external_id = None if batch.external_id is None else _bind(batch.external_id, batch)
+
+    def fill_in(keys: tuple[str, ...]) -> tuple[Spec, str | None, tuple[str, ...]]:
+        spec = batch.spec
+        if is_tagged:
+            spec = {**spec, "tags": {name: [fill(text, keys) for text in texts] for name, texts in tags.items()}}
+        own_id = None if external_id is None else fill(external_id, keys)
+        return spec, own_id, tuple([fill(text, keys) for text in files])
+
+    return fill_in
+
+
+def _bind(text: str, batch: BatchManifest) -> Bound:
+    template = read_template(text)
+    assert template is not None
+    return template.bind(batch.dimensions)
+
+
+def _check_external_ids(desired: Sequence[Desired], project: str) -> Iterator[Finding]:
+    """Find external ids that two batches would share, now or in a later generation, and some that cannot be one."""
+    owners: dict[str, Desired] = {}
+    derived = re.compile(rf"{re.escape(project)}\.[0-9a-f]{{20}}(\.[0-9]+)?\Z")
+    reported: set[Place] = set()
+    for each in desired:
+        if each.external_id is None:
+            continue
+        first = owners.setdefault(each.external_id, each)
+        finding = _external_id_mistake(each, each.external_id, first, derived)
+        if finding is not None and each.place not in reported:
+            reported.add(each.place)
+            yield finding
+    for each in owners.values():
+        earlier, _, number = (each.external_id or "").rpartition(".")
+        if number.isdecimal() and earlier in owners:
+            message = f"{quoted(each.external_id or '')} is also the next generation of {quoted(earlier)}"
+            hint = f"choose another for {quoted(each.address)}"
+            yield Finding("duplicate-external-id", message, _external_id_place(each), hint)
+
+
+def _external_id_mistake(each: Desired, external_id: str, first: Desired, derived: re.Pattern[str]) -> Finding | None:
+    place = _external_id_place(each)
+    if derived.match(external_id):
+        message = f"{quoted(external_id)} has the form of the ids that are derived from addresses"
+        return Finding("bad-external-id", message, place, "take it out, or choose another form")
+    if first is not each:
+        message = f"{quoted(each.address)} and {quoted(first.address)} have the external id {quoted(external_id)}"
+        origin = None if first.place == each.place else _external_id_place(first)
+        return Finding("duplicate-external-id", message, place, "give each a different one", first=origin)
+    return None
+
+
+def _external_id_place(desired: Desired) -> Place:
+    return Place(desired.place.file, desired.place.document, (*desired.place.route, "external_id"))

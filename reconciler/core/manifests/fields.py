@@ -1,0 +1,210 @@
+"""The types of the manifests' fields: how raw YAML scalars become texts, numbers, words and dates, or mistakes.
+
+A field of text takes an unquoted scalar as it stands; numbers, truth values and nothing are taken from unquoted
+scalars only, in the spellings of YAML 1.2. No field can name a host, a credential or a command.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Literal, LiteralString
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from reconciler.core.address import is_address
+from reconciler.core.manifests.dates import MOMENT_PATTERN, STEP_PATTERN, read_moment
+from reconciler.core.manifests.source import Plain
+from reconciler.core.wording import guess, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pydantic.fields import FieldInfo
+
+NAME = r"^[a-z0-9][a-z0-9._-]*$"
+ENVIRONMENT = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+ADDRESS = r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+DIMENSION = r"^[a-z][a-z0-9_]*$"
+PROJECT = r"^[a-z0-9][a-z0-9-]{0,31}$"
+ORG = r"^[0-9A-Za-z]{24}@AdobeOrg$"
+SANDBOX = r"^[a-z0-9][a-z0-9-]*$"
+DATASET_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+BATCH_ID = r"^[A-Za-z0-9._-]{1,128}$"
+
+FORMATS = ("csv", "json", "parquet")
+CHARSETS = ("ISO-8859-1", "US-ASCII", "UTF-8")
+OCCASIONS = ("abandoned", "aborted", "failed", "missing", "withdrawn")
+
+RESERVED_TAGS = frozenset({"unifiedprofile", "unifiedidentity"})
+RESERVED_TAG_PREFIXES = ("adobe", "acp_", "reconciler_")
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+LONGEST_WHOLE = 12
+"""Digits of a whole number."""
+
+
+def mistake(code: LiteralString, message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
+    """Word a mistake; `{field}` at the start of the message is where the field's name goes, `at` a field below."""
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint, "at": at})
+
+
+def is_null(value: object) -> bool:
+    """Whether nothing was written."""
+    return isinstance(value, Plain) and value.is_null
+
+
+def null_as_mapping(value: object) -> object:
+    """Read nothing as an empty mapping."""
+    return {} if is_null(value) else value
+
+
+def null_as_list(value: object) -> object:
+    """Read nothing as an empty list."""
+    return [] if is_null(value) else value
+
+
+def one_of(words: Collection[str], *, fold: Callable[[str], str] = str) -> BeforeValidator:
+    """Take one of a few words."""
+
+    def choose(value: object) -> object:
+        if not isinstance(value, str) or is_null(value):
+            return value
+        if (word := fold(value)) not in words:
+            raise mistake("unknown-value", f"{{field}} cannot be {quoted(value)}", guess(value, words, "Values"))
+        return word
+
+    return BeforeValidator(choose)
+
+
+def for_editors(pattern: str) -> FieldInfo:
+    """Tell editors what a check in code comes down to."""
+    return Field(json_schema_extra={"pattern": pattern})  # type: ignore[no-any-return]  # pydantic types it as Any
+
+
+def in_any_case(words: Collection[str]) -> WithJsonSchema:
+    """Tell editors the words as they are usually written, and let other cases through."""
+    either = "|".join("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
+    return WithJsonSchema({"anyOf": [{"enum": list(words)}, {"type": "string", "pattern": f"^(?:{either})$"}]})
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, Plain) and re.fullmatch(r"[+-]?(0|[1-9][0-9]*)", value) and len(value) <= LONGEST_WHOLE:
+        return int(value)
+    if isinstance(value, str) and not is_null(value):
+        found = quoted(value) if isinstance(value, Plain) else f"the text {quoted(value)} in quotes"
+        raise mistake("wrong-type", f"{{field}} needs a whole number, found {found}", "write digits, without quotes")
+    return value
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, Plain) and value in {"true", "True", "TRUE"}:
+        return True
+    if isinstance(value, Plain) and value in {"false", "False", "FALSE"}:
+        return False
+    if isinstance(value, str) and not is_null(value):
+        found = quoted(value) if isinstance(value, Plain) else f"the text {quoted(value)} in quotes"
+        raise mistake(
+            "wrong-type",
+            f"{{field}} needs `true` or `false`, found {found}",
+            "write `true` or `false`, without quotes",
+        )
+    return value
+
+
+def _printable(value: str) -> str:
+    if CONTROL.search(value):
+        raise mistake("control-character", f"{quoted(value)} holds a control character", "take it out")
+    return value
+
+
+def _tag_name(value: str) -> str:
+    _check_tag_name(value)
+    return value
+
+
+@lru_cache(maxsize=1_000)
+def _check_tag_name(value: str) -> None:
+    """Refuse what is no tag name; a project has few of them, and each of its batches has some."""
+    _printable(value)
+    folded = value.casefold()
+    if not value or re.search(r"[,:*\s]", value):
+        hint = "tag names are not empty and hold no `,`, `:`, `*` or space: Catalog's filters give them a meaning"
+        raise mistake("bad-tag", f"{quoted(value)} is not a tag name", hint)
+    if folded in RESERVED_TAGS or folded.startswith(RESERVED_TAG_PREFIXES):
+        hint = (
+            "names that begin with `adobe`, `acp_` or `reconciler_`, `unifiedProfile` and `unifiedIdentity` are taken"
+        )
+        raise mistake("reserved-tag", f"the tag name {quoted(value)} is reserved", hint)
+
+
+def _address(value: str) -> str:
+    if not is_address(value):
+        hint = "an address is `dataset/batch`, or `dataset/batch/key` for a batch with `each`"
+        raise mistake("bad-address", f"{quoted(value)} is not an address", hint)
+    return value
+
+
+def _predecessor(value: str) -> str:
+    if "/" in value:
+        return _address(value)
+    if not re.match(BATCH_ID, value):
+        raise mistake("bad-id", f"{quoted(value)} is not a batch id", "write an address, or an id as AEP shows it")
+    return value
+
+
+def _file_pattern(value: str) -> str:
+    _printable(value)
+    parts = value.split("/")
+    if not value or value.startswith("/") or "\\" in value or ".." in parts or re.match(r"[A-Za-z]:", value):
+        hint = "write a path relative to the repository, with `/` and without `..`, such as `data/*.json`"
+        raise mistake("bad-path", f"{quoted(value)} is not a path inside the repository", hint)
+    return value
+
+
+def _moment(value: str) -> str:
+    if read_moment(value) is None:
+        hint = "write a date such as `2026-01-31`, or `today`, `today-30d`, `today+1mo`"
+        raise mistake("bad-date", f"{quoted(value)} is not a date", hint)
+    return value
+
+
+def _character(value: str) -> str:
+    if len(value) != 1 or value in "\r\n\0":
+        raise mistake(
+            "bad-character",
+            f"{{field}} needs one character, found {quoted(value)}",
+            'write one, such as `";"`',
+        )
+    return value
+
+
+Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Name = Annotated[str, Field(pattern=NAME, max_length=256)]
+EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT)]
+Key = Annotated[str, Field(pattern=KEY)]
+DatasetId = Annotated[str, Field(pattern=DATASET_ID)]
+Address = Annotated[str, AfterValidator(_address), for_editors(ADDRESS)]
+MomentText = Annotated[str, AfterValidator(_moment), for_editors(MOMENT_PATTERN)]
+Character = Annotated[str, AfterValidator(_character)]
+Printable = Annotated[str, AfterValidator(_printable)]
+TagValue = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
+Format = Annotated[Literal["csv", "json", "parquet"], one_of(FORMATS, fold=str.lower), in_any_case(FORMATS)]
+Charset = Annotated[Literal["ISO-8859-1", "US-ASCII", "UTF-8"], one_of(CHARSETS, fold=str.upper), in_any_case(CHARSETS)]
+Removal = Annotated[Literal["delete", "forget"], one_of(("delete", "forget"))]
+Occasion = Annotated[Literal["abandoned", "aborted", "failed", "missing", "withdrawn"], one_of(OCCASIONS)]
+IgnoredField = Annotated[Literal["tags"], one_of(("tags",))]
+StepText = Annotated[str, Field(pattern=STEP_PATTERN)]
+DimensionName = Annotated[str, Field(pattern=DIMENSION)]
+TagName = Annotated[str, AfterValidator(_tag_name), for_editors(r"^(?!adobe|acp_|reconciler_)[^,:*\s]+$")]
+FilePattern = Annotated[str, AfterValidator(_file_pattern), for_editors(r"^(?![/\\])(?!(?:.*/)?\.\.(?:/|$))[^\\]+$")]
+Predecessor = Annotated[str, AfterValidator(_predecessor), for_editors(f"{BATCH_ID}|{ADDRESS}")]
+ExternalId = Annotated[str, Field(min_length=1), for_editors(r"^[A-Za-z0-9_.{}-]+$")]
+BatchId = Annotated[str, Field(pattern=BATCH_ID)]
+ProjectName = Annotated[str, Field(pattern=PROJECT)]
+Org = Annotated[str, Field(pattern=ORG)]
+Sandbox = Annotated[str, Field(pattern=SANDBOX, max_length=64)]

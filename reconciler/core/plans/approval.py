@@ -1,0 +1,203 @@
+"""That or less, never more: a plan of now against the plan that was approved. Pure.
+
+A rerun after a half-finished apply has to be able to finish: what the first run already did makes later plans smaller
+in a few known ways, and `is_no_more` names each of them. Everything else is more, and is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from typing import TYPE_CHECKING
+
+from reconciler.core.errors import Refused, SettingsInvalid
+from reconciler.core.plans.plan import Action
+from reconciler.core.ranges import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.core.batch import Record
+    from reconciler.core.plans.plan import Change, Plan
+    from reconciler.core.plans.planfile import Approved
+
+MOST_LINES = 20
+"""Lines of the difference that a refusal shows."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+NOT_PLANNED = "is not in the approved plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A plan that stays within what was approved."""
+
+    allowed: Plan
+    """What is left to do."""
+    no_longer_needed: tuple[str, ...]
+    """Addresses whose approved change needs no doing any more."""
+
+
+def compare(approved: Approved, now: Plan) -> Comparison:
+    """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved."""
+    _check_subject(approved, now)
+    changes = approved.changes
+    excess = tuple(change for change in now.changes if not _is_covered(change, changes))
+    if excess:
+        raise Refused(
+            f"the plan has {len(excess)} change{'s' if len(excess) > 1 else ''} beyond what was approved",
+            detail="\n".join(_shown(excess, changes)),
+            hint="have a new plan reviewed (`reconciler plan --out FILE`), or pass the flags that the approved one was "
+            "made with (`--target`, `--replace`)",
+        )
+    left = {change.address for change in now.changes}
+    return Comparison(now, tuple(address for address in changes if address not in left))
+
+
+def require_digest(now: Plan, digest: str) -> None:
+    """Raise `Refused` unless the plan is exactly the one with this digest, or has nothing to do.
+
+    Of a digest nobody can tell what is less: a half-finished apply is finished with a plan file or a new approval.
+    """
+    if not _DIGEST.match(digest):
+        raise SettingsInvalid(
+            "`--approved` takes the 64 hexadecimal digits that stand in the plan's `Digest:` line",
+            hint="copy the whole line's value; a shortened digest is not accepted",
+        )
+    if now.changes and now.digest != digest:
+        raise Refused(
+            "the plan is not the approved one",
+            detail=f"approved: {digest}\nnow:      {now.digest}",
+            hint="manifests, state or Catalog changed since, or an earlier apply did part of it: have the new plan "
+            "approved, or apply a plan file (`plan --out FILE`), of which the rest can be told",
+        )
+
+
+def _check_subject(approved: Approved, now: Plan) -> None:
+    """Raise `Refused` when the two plans are not about the same thing."""
+    pairs = [
+        (name, getattr(approved.identity, name), getattr(now.identity, name))
+        for name in ("project", "environment", "org", "sandbox")
+    ]
+    wrong = [f"{name}: approved for `{was}`, this run is for `{is_}`" for name, was, is_ in pairs if was != is_]
+    if wrong:
+        raise Refused(
+            "the approved plan is for another " + ", ".join(name for name, was, is_ in pairs if was != is_),
+            detail="\n".join(wrong),
+            hint="check `--env` and the project file, or take the plan file of this environment",
+        )
+    flags = (
+        ("--destroy", approved.plan.destroys_all, now.destroys_all),
+        ("--refresh-only", approved.plan.refresh_only, now.refresh_only),
+    )
+    for flag, was, is_ in flags:
+        if was != is_:
+            made = "with" if was else "without"
+            raise Refused(f"the approved plan was made {made} `{flag}`", hint=f"run `apply` {made} it as well")
+
+
+def _is_covered(now: Change, approved: Mapping[str, Change]) -> bool:
+    was = approved.get(now.address)
+    return was is not None and is_no_more(was, now)
+
+
+def is_no_more(approved: Change, now: Change) -> bool:
+    """Whether the change of now is the approved one, or what is left of it."""
+    is_same = now.effect == approved.effect
+    if is_same and now.before == approved.before:
+        return True
+    if is_same and now.action is not Action.UPDATE:
+        return False
+    return _asks_no_more(approved, now) and _is_rest(approved, now)
+
+
+def _is_rest(approved: Change, now: Change) -> bool:
+    """Whether the change of now is of a kind that a half-finished apply of the approved one leaves."""
+    match now.action:
+        case Action.CREATE:
+            return _is_rest_of_creation(approved, now)
+        case Action.ADOPT:
+            return approved.creates and _is_made(approved, now.before, empty=True) and _is_made(approved, now.after)
+        case Action.DELETE if now.after is not None:
+            return _is_made(approved, now.after)
+        case Action.DELETE | Action.FORGET:
+            return _is_rest_of_removal(approved, now)
+        case Action.UPDATE:
+            return _is_rest_of_content(approved, now)
+        case Action.IMPORT | Action.REPLACE | Action.MOVE:
+            return False
+
+
+def _asks_no_more(approved: Change, now: Change) -> bool:
+    """Whether nothing is withdrawn, renamed or tagged that was not approved, whatever else the change is."""
+    same_move = now.previous_address in {None, approved.previous_address}
+    return same_move and not now.retags and set(now.withdraw) <= set(approved.withdraw)
+
+
+def _is_rest_of_removal(approved: Change, now: Change) -> bool:
+    """A removal of the same batch, part of which is done: fewer to withdraw, or just the record left."""
+    same = now.before is not None and approved.before is not None and now.before.id == approved.before.id
+    return same and approved.action is Action.DELETE and approved.after is None and now.after is None
+
+
+def _is_rest_of_creation(approved: Change, now: Change) -> bool:
+    """The same create with fewer batches to withdraw: the one to be replaced is gone meanwhile."""
+    same = approved.creates and now.before == approved.before and now.predecessors == approved.predecessors
+    return same and now.after is not None and approved.after is not None and _is_same(approved.after, now.after)
+
+
+def _is_rest_of_content(approved: Change, now: Change) -> bool:
+    """Files and completion of the approved batch that are left: it ends exactly as was approved."""
+    before, after = now.before, now.after
+    if before is None or after is None or not _is_made(approved, after):
+        return False
+    return replace(before, deposed=after.deposed, files=after.files, begun=after.begun, stage=after.stage) == after
+
+
+def _is_made(approved: Change, record: Record | None, *, empty: bool = False) -> bool:
+    """Whether the record is the approved one, with the id that AEP has given it; `empty`: whatever it holds."""
+    wanted = approved.after
+    if record is None or wanted is None or not record.id:
+        return False
+    if empty:
+        record = replace(record, files=wanted.files, begun=wanted.begun, stage=wanted.stage)
+    return _is_same(replace(wanted, id=record.id) if approved.creates else wanted, record)
+
+
+def _is_same(approved: Record, record: Record) -> bool:
+    """Whether two records are equal but for withdrawn batches that are done with."""
+    return set(record.deposed) <= set(approved.deposed) and replace(record, deposed=approved.deposed) == approved
+
+
+# -- the difference, for people
+
+
+def _shown(excess: tuple[Change, ...], approved: Mapping[str, Change]) -> list[str]:
+    lines = list(islice(_differences(excess, approved), MOST_LINES))
+    if len(lines) < MOST_LINES:
+        return lines
+    return [*lines[: MOST_LINES - 1], f"… and more: {len(excess)} changes in all"]
+
+
+def _differences(excess: tuple[Change, ...], approved: Mapping[str, Change]) -> Iterator[str]:
+    told = ((change, _why(approved.get(change.address), change)) for change in excess)
+    for (action, why), group in groupby(told, key=lambda pair: (pair[0].action, pair[1])):
+        for piece in fold([change.address for change, _ in group]):
+            yield f"{action.symbol} {piece.text}: {why}"
+
+
+def _why(approved: Change | None, now: Change) -> str:
+    if approved is None:
+        return NOT_PLANNED
+    if approved.action is not now.action:
+        return f"approved is `{approved.action}`, now it would be `{now.action}`"
+    was, is_ = approved.effect, now.effect
+    names = [name for name in sorted(is_) if is_[name] != was.get(name)]
+    after_was, after_is = was["after"], is_["after"]
+    if isinstance(after_was, dict) and isinstance(after_is, dict) and "after" in names:
+        inside = sorted(f"after.{name}" for name in after_is if after_is[name] != after_was.get(name))
+        names = [*(name for name in names if name != "after"), *inside]
+    names = names or ["before"]
+    return "differs from what was approved in " + ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,130 @@
+"""Up to where Catalog was read: with it the next refresh asks for changes only. A value, its text, and its rules.
+
+A bookmark is a cache beside the state: it may be lost, it is never committed, and whatever does not fit is left aside.
+It stands for "every recorded batch is as recorded, but for those set apart"; so a refresh that trusts it must learn of
+each batch that was changed (Catalog stamps `updated`: aep-api.md §8.4), that is new, or that is gone (the count).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.core.batch import STATUS_CLASSES, StatusClass
+from reconciler.core.plans.decide import known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.core.batch import Observed, Record
+
+VERSION = 1
+
+WORTH_IT = 1_000
+"""Recorded batches from which on a bookmark is used: below, reading everything is a few calls."""
+
+MOST_APART = 1_000
+"""Batches that may be set apart: beyond, reading everything is cheaper."""
+
+LONGEST_LIFE_MS = 12 * 3600 * 1000
+"""Milliseconds after which everything is read again, whatever the bookmark says."""
+
+LAG_MS = 3_000
+"""Milliseconds within which Catalog shows a change of a batch that it has (unverified, as is all of its lag:
+aep-api.md §4). What comes later is seen by the next full refresh."""
+
+LARGEST = 1024 * 1024
+"""Bytes of a bookmark's text that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """What is known of Catalog without asking."""
+
+    since: int
+    """Epoch milliseconds by Catalog's clock: what was changed at that moment or later is asked for."""
+    newest: int
+    """Epoch milliseconds: when the last change was that was seen. Asked for what was changed then or later, a Catalog
+    that has understood the question shows something."""
+    count: int
+    """How many batches carry our marker."""
+    apart: frozenset[str]
+    """Ids that are read one by one: recorded ones that are not as recorded, and marked ones without a record."""
+    uncounted: frozenset[str]
+    """Those of `apart` that are not in `count`."""
+    full_at: int
+    """Epoch milliseconds by this machine's clock: when everything was read."""
+    state: str = ""
+    """The digest of the state file that it goes with."""
+
+    def fits(self, state: str, now: int) -> bool:
+        """Whether it may be used for a state with this digest, now (epoch milliseconds)."""
+        return self.state == state and 0 <= now - self.full_at < LONGEST_LIFE_MS
+
+    def after(self, before: Mapping[str, Record], now: Mapping[str, Record]) -> Bookmark | None:
+        """The bookmark once a run has made other records of those that were; None when too many changed."""
+        old = {record.id for address, record in before.items() if not _is_same(record, now.get(address))}
+        new = {record.id for address, record in now.items() if not _is_same(record, before.get(address))}
+        apart = self.apart | old | new
+        uncounted = self.uncounted | (new - old - self.apart)
+        return None if len(apart) > MOST_APART else replace(self, apart=apart, uncounted=uncounted)
+
+
+def _is_same(one: Record, other: Record | None) -> bool:
+    return one is other or one == other  # nearly always the very same: a comparison is ten times as dear
+
+
+def dump(bookmark: Bookmark) -> bytes:
+    """Return the text of a bookmark."""
+    fields = asdict(bookmark) | {name: sorted(getattr(bookmark, name)) for name in ("apart", "uncounted")}
+    return json.dumps({"version": VERSION, **fields}, separators=(",", ":")).encode()
+
+
+def parse(text: bytes) -> Bookmark | None:
+    """Return the bookmark of a text; None when it holds none."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    match fields:
+        case {
+            "version": 1,
+            "since": int(since),
+            "newest": int(newest),
+            "count": int(count),
+            "apart": [*apart],
+            "uncounted": [*uncounted],
+            "full_at": int(full_at),
+            "state": str(state),
+        } if count > 0:
+            sets = frozenset(map(str, apart)), frozenset(map(str, uncounted))
+            return Bookmark(since, newest, count, *sets, full_at, state)
+        case _:
+            return None
+
+
+def since(newest: int, began: int) -> int:
+    """From when on to ask for changes, `newest` being the last one that was seen by a reading that began at `began`.
+
+    All three are epoch milliseconds by Catalog's clock.
+    """
+    shown = began - LAG_MS  # what was changed before was shown
+    return newest + 1 if newest < shown else shown
+
+
+def is_as_recorded(record: Record, observed: Observed) -> bool:
+    """Whether a plan that trusts the record decides as one that sees the batch, whatever the manifests say."""
+    tags = record.spec.get("tags", {})
+    return (
+        observed.status in STATUS_CLASSES
+        and observed.status_class in {StatusClass.OPEN, StatusClass.IN_FLIGHT, StatusClass.DONE}
+        and not (record.deposed or record.rivals)
+        and observed.external_id == record.external_id
+        and record.dataset in observed.datasets
+        and observed.successor is None
+        and all(list(observed.tags.get(name, ())) == tags[name] for name in tags)
+        and all(
+            known(record.spec, name, observed) == known(record.spec, name, None) for name in ("format", "multiline")
+        )
+    )

@@ -1,0 +1,402 @@
+"""The decision table of design §7, one function per group of rows. Pure: three sides in, one decision out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from reconciler.core.batch import DEFAULT_FORMAT, STATUS_CLASSES, OnRemove, Record, Spec, Stage, StatusClass
+from reconciler.core.plans import content
+from reconciler.core.plans.observation import DEAD
+from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Reason
+
+if TYPE_CHECKING:
+    from reconciler.core.batch import Desired, Json, Observed
+    from reconciler.core.identity import Identity
+    from reconciler.core.plans.observation import Observation
+
+Decision = Change | Conflict | None
+
+GONE_WORDS = {
+    StatusClass.MISSING: "missing",
+    StatusClass.FAILED: "failed",
+    StatusClass.WITHDRAWN: "withdrawn",
+}
+"""The word of `recreate_when` for a class; an unfinished batch goes by its own status word."""
+
+GONE_REASONS = {
+    "missing": Reason.MISSING,
+    "aborted": Reason.ABORTED,
+    "abandoned": Reason.ABANDONED,
+    "failed": Reason.FAILED,
+    "withdrawn": Reason.WITHDRAWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands at an address: a record, and how it came to be known."""
+
+    record: Record
+    status: StatusClass | None
+    """None when Catalog was not asked: then it is taken to be as recorded."""
+    observed: Observed | None
+    adopted: Reason | None = None
+    """Why the record is new (found in Catalog, or named in `imports`); None when the state held it."""
+    imported: bool = False
+    previous_address: str | None = None
+    deposed: tuple[str, ...] = ()
+    """Recorded batches that this one replaced and that are still open."""
+
+
+def external_id(identity: Identity, desired: Desired, generation: int) -> str:
+    """The external id of a generation: derived, or the manifest's own with the later generations numbered."""
+    if desired.external_id is None:
+        return identity.external_id(desired.address, generation)
+    return desired.external_id if generation == 1 else f"{desired.external_id}.{generation}"
+
+
+def differing(desired: Desired, record: Record, observed: Observed | None) -> frozenset[str]:
+    """The names of the fields that the manifest sets, or set when the batch was recorded, and that are otherwise.
+
+    A field that is neither in the record nor in the manifest is nobody's business: no phantom differences.
+    """
+    names: set[str] = set()
+    if desired.spec != record.spec:
+        names.update(
+            name
+            for name in (desired.spec.keys() | record.spec.keys()) - {"tags"}
+            if wanted(desired.spec, name) != known(record.spec, name, observed)
+        )
+    if not desired.lifecycle.ignore_tags and tags_differ(desired.spec, record.spec, observed):
+        names.add("tags")
+    if desired.external_id is not None and not _same_base(desired.external_id, record):
+        names.add("external_id")
+    if desired.dataset != record.dataset:
+        names.add("dataset")
+    if desired.lifecycle.on_remove is not record.on_remove:
+        names.add("on_remove")
+    return frozenset(names)
+
+
+def status_of(standing: Standing) -> StatusClass | None:
+    """What the batch is, completed ones that Catalog still shows as loading included; None when nobody asked."""
+    if standing.record.stage is Stage.OPEN:
+        return standing.status
+    match standing.status:
+        case StatusClass.OPEN:
+            return StatusClass.IN_FLIGHT
+        case None:
+            return StatusClass.DONE
+        case status:
+            return status
+
+
+DEFAULTS: Final[dict[str, Json]] = {
+    "format": DEFAULT_FORMAT,
+    "multiline": False,
+    "csv": {},
+    "error_diagnostics": False,
+    "partial_ingestion_percent": 0,
+    "replaces": [],
+}
+"""What AEP takes for a field that a request leaves out (aep-api.md §3.1)."""
+
+
+def wanted(spec: Spec, name: str) -> object:
+    """What the manifest wants a field to be, where it says nothing AEP's default."""
+    return spec.get(name, DEFAULTS.get(name))
+
+
+def known(spec: Spec, name: str, observed: Observed | None) -> object:
+    """What a field is: as recorded, else as observed where Catalog shows it, else AEP's default."""
+    if name in spec:
+        return spec.get(name)
+    shown = {"format": observed.format, "multiline": observed.multiline}.get(name) if observed else None
+    return DEFAULTS.get(name) if shown is None else shown
+
+
+def spec_of(observed: Observed, desired: Desired) -> Spec:
+    """The spec of a batch that was found, not made: what Catalog shows of the fields that the manifest sets."""
+    spec = Spec(**desired.spec)
+    if "format" in spec and observed.format is not None:
+        spec["format"] = observed.format
+    if "multiline" in spec and observed.multiline is not None:
+        spec["multiline"] = observed.multiline
+    tags = {name: list(observed.tags[name]) for name in spec.get("tags", {}) if name in observed.tags}
+    if tags:
+        spec["tags"] = tags
+    else:
+        spec.pop("tags", None)
+    return spec if spec != desired.spec else desired.spec
+
+
+def tags_differ(desired: Spec, recorded: Spec, observed: Observed | None) -> bool:
+    """Whether own tags are not as the manifest says: in the record, or changed in Catalog by another hand."""
+    tags = desired.get("tags", {})
+    if tags != recorded.get("tags", {}):
+        return True
+    return observed is not None and any(list(observed.tags.get(name, ())) != tags[name] for name in tags)
+
+
+def _same_base(override: str, record: Record) -> bool:
+    return record.external_id in {override, f"{override}.{record.generation}"}
+
+
+def decide(
+    identity: Identity, desired: Desired, standing: Standing | None, *, forced: bool, next_free: int
+) -> Decision:
+    """The row of the table for a declared address.
+
+    `next_free` is the first generation whose external id nobody carries; `forced` is `--replace`.
+    """
+    if standing is None:
+        return _create(identity, desired, next_free)
+    record = standing.record
+    differences = differing(desired, record, standing.observed)
+    recreation = _recreation(desired, standing, differences)
+    if recreation is not None:
+        deposed = record.deposed + standing.deposed
+        after = _next(identity, desired, max(next_free, record.generation + 1), deposed)
+        replays = tuple(desired.spec.get("replaces", ()))
+        return _change(Action.CREATE, standing, recreation, after, predecessors=replays, withdraw=deposed)
+    if _is_gone(standing):
+        return _as_found(desired, standing)
+    if content.needs_another_batch(desired, record, status_of(standing)):
+        differences |= {"files"}
+    if forced or differences - {"tags", "on_remove"}:
+        return _replacement(identity, desired, standing, differences, forced=forced, next_free=next_free)
+    target = content.target(desired, record, status_of(standing))
+    if differences or (target is not record and target != record):
+        return _update(desired, standing, differences, target)
+    return _as_found(desired, standing)
+
+
+def _create(identity: Identity, desired: Desired, generation: int) -> Change:
+    after = _next(identity, desired, generation, ())
+    replays = tuple(desired.spec.get("replaces", ()))
+    return Change(Action.CREATE, desired.address, Reason.NEW, None, after, predecessors=replays)
+
+
+def _recreation(desired: Desired, standing: Standing, differences: frozenset[str]) -> Reason | None:
+    """Why a next generation is due because of what became of the batch; None when it is not."""
+    if standing.status is None:
+        return None
+    is_same = desired.content == standing.record.files and not differences - {"tags", "on_remove"}
+    if standing.status is StatusClass.FAILED and desired.content is not None and is_same:
+        return None  # the same files would fail again, each time that somebody applies
+    word = GONE_WORDS.get(standing.status)
+    if standing.status is StatusClass.UNFINISHED and standing.observed is not None:
+        word = standing.observed.status
+    return GONE_REASONS[word] if word is not None and word in desired.lifecycle.recreate_when else None
+
+
+def _is_gone(standing: Standing) -> bool:
+    return standing.status in DEAD or standing.status in {StatusClass.FAILED, StatusClass.STUCK}
+
+
+def _replacement(
+    identity: Identity,
+    desired: Desired,
+    standing: Standing,
+    differences: frozenset[str],
+    *,
+    forced: bool,
+    next_free: int,
+) -> Change | Conflict:
+    record = standing.record
+    problem = _replace_problem(desired, standing, differences)
+    if problem is not None:
+        return problem
+    generation = max(next_free, record.generation + 1)
+    deposed = record.deposed + standing.deposed
+    predecessors: tuple[str, ...] = ()
+    if status_of(standing) is StatusClass.DONE:
+        predecessors = (record.id,)
+    else:
+        deposed = (*deposed, record.id)
+        predecessors = tuple(desired.spec.get("replaces", ()))
+    only_files = Reason.FILES_CHANGED if differences <= {"files", "tags", "on_remove"} else Reason.SPEC_CHANGED
+    return _change(
+        Action.REPLACE,
+        standing,
+        Reason.REQUESTED if forced else only_files,
+        _next(identity, desired, generation, deposed),
+        predecessors=predecessors,
+        withdraw=deposed,
+    )
+
+
+def _replace_problem(desired: Desired, standing: Standing, differences: frozenset[str]) -> Conflict | None:
+    record = standing.record
+    if standing.imported:
+        fields = ", ".join(f"`{name}`" for name in sorted(differences))
+        return Conflict(
+            desired.address,
+            f"is to be imported from batch `{record.id}`, which differs in {fields}",
+            "make the manifest say what the batch is: these fields can only be set at creation",
+            (record.id,),
+            desired.place,
+        )
+    if desired.lifecycle.prevent_replace:
+        fields = ", ".join(f"`{name}`" for name in sorted(differences)) or "`--replace`"
+        return Conflict(
+            desired.address,
+            f"must be replaced because of {fields}, and `prevent_replace` forbids it",
+            "take the change back, or set `prevent_replace: false` in a reviewed change first",
+            (record.id,),
+            desired.place,
+        )
+    if status_of(standing) is StatusClass.IN_FLIGHT:
+        return Conflict(
+            desired.address,
+            "must be replaced, but AEP is still processing its batch",
+            "plan again when the batch is done, or leave it out with `--target`",
+            (record.id,),
+            desired.place,
+        )
+    if "dataset" in differences and status_of(standing) is StatusClass.DONE:
+        return Conflict(
+            desired.address,
+            f"now belongs to dataset `{desired.dataset}`, but its batch holds data in `{record.dataset}`",
+            "a replay cannot cross datasets: declare a new batch, and forget or delete this one",
+            (record.id,),
+            desired.place,
+        )
+    return None
+
+
+def _update(desired: Desired, standing: Standing, differences: frozenset[str], target: Record) -> Change:
+    spec = standing.record.spec
+    if "tags" in differences:
+        spec = Spec(**spec)
+        spec["tags"] = desired.spec.get("tags", {})
+        if not spec["tags"]:
+            del spec["tags"]
+    after = replace(
+        standing.record,
+        address=desired.address,
+        on_remove=desired.lifecycle.on_remove,
+        spec=spec,
+        deposed=standing.record.deposed + standing.deposed,
+        files=target.files,
+        begun=target.begun,
+        stage=target.stage,
+    )
+    retags = "tags" in differences
+    reason = Reason.TAGS_CHANGED if retags else Reason.RULES_CHANGED
+    if not differences:
+        reason = Reason.INCOMPLETE if target.files == standing.record.files else Reason.FILES_MISSING
+    action = Action.UPDATE
+    if standing.adopted is not None:
+        action, reason = Action.IMPORT if standing.imported else Action.ADOPT, standing.adopted
+    return replace(_change(action, standing, reason, after, withdraw=after.deposed), retags=retags)
+
+
+def _as_found(desired: Desired, standing: Standing) -> Decision:
+    """No difference: nothing, or what is left to write down."""
+    deposed = standing.record.deposed + standing.deposed
+    if not deposed and standing.adopted is None and standing.previous_address is None:
+        return None
+    after = replace(standing.record, address=desired.address, deposed=deposed)
+    if standing.adopted is not None:
+        action = Action.IMPORT if standing.imported else Action.ADOPT
+        return _change(action, standing, standing.adopted, after, withdraw=deposed)
+    if deposed:
+        return _change(Action.DELETE, standing, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
+    return _change(Action.MOVE, standing, Reason.MOVED, after)
+
+
+def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[str, ...]) -> Record:
+    return Record(
+        address=desired.address,
+        id="",
+        dataset=desired.dataset,
+        external_id=external_id(identity, desired, generation),
+        generation=generation,
+        on_remove=desired.lifecycle.on_remove,
+        spec=desired.spec,
+        deposed=deposed,
+        files=desired.content or (),
+        stage=Stage.COMPLETED if desired.complete else Stage.OPEN,
+    )
+
+
+def _change(
+    action: Action,
+    standing: Standing,
+    reason: Reason,
+    after: Record | None,
+    *,
+    predecessors: tuple[str, ...] = (),
+    withdraw: tuple[str, ...] = (),
+) -> Change:
+    return Change(
+        action=action,
+        address=after.address if after is not None else standing.record.address,
+        reason=reason,
+        before=standing.record,
+        after=after,
+        previous_address=standing.previous_address,
+        predecessors=predecessors,
+        withdraw=withdraw,
+    )
+
+
+def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
+    """The row of the table for a record without a declaration."""
+    record = standing.record
+    wanted = OnRemove.DELETE if destroy else record.on_remove
+    reason = Reason.DESTROY if destroy else Reason.NOT_DECLARED
+    if wanted is OnRemove.FORGET:
+        return _change(Action.FORGET, standing, reason, None)
+    gone = standing.status in DEAD or standing.status is StatusClass.FAILED
+    if gone and not record.deposed:
+        return _change(Action.FORGET, standing, Reason.ALREADY_GONE, None)
+    if standing.status in {StatusClass.IN_FLIGHT, StatusClass.STUCK}:
+        return Conflict(
+            record.address,
+            f"is to be deleted, but AEP is still processing its batch `{record.id}`",
+            "plan again when the batch is done, or leave it out with `--target`",
+            (record.id,),
+        )
+    withdraw = record.deposed if gone else (*record.deposed, record.id)
+    return _change(Action.DELETE, standing, reason, None, withdraw=withdraw)
+
+
+_RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or `reconciler state rm` it"
+
+_MEND = "mend its files: with `recreate_when: [failed]` the next apply makes another batch of the changed ones"
+
+_DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
+    StatusClass.FAILED: ("failed", _RECREATE),
+    StatusClass.WITHDRAWN: ("was withdrawn", _RECREATE),
+    StatusClass.UNFINISHED: ("will never be completed", None),
+    StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: no way out is documented"),
+}
+"""What a recorded batch's status tells a person; classes that are not here are as they should be."""
+
+
+def drift_of(record: Record, standing: Standing, observation: Observation) -> Drift | None:
+    """What happened to a recorded batch behind our back, if anything worth a person's look."""
+    observed = observation.by_id.get(record.id)
+    status = observed.status if observed else "missing"
+    final = observation.final(record.id)
+    if final != record.id:
+        return Drift(record.address, record.id, status, f"was consolidated by the platform into `{final}`")
+    if observed is None:
+        return Drift(record.address, record.id, status, "is gone from Catalog")
+    if observed.status not in STATUS_CLASSES:
+        unknown = f"has status `{status}`, which this version does not know, and is taken to be in flight"
+        return Drift(record.address, record.id, status, unknown, "look for a newer reconciler")
+    if observed.status_class in _DRIFT:
+        message, hint = _DRIFT[observed.status_class]
+        if record.files and observed.status_class is StatusClass.FAILED:
+            hint = _MEND
+        return Drift(record.address, record.id, status, message, hint, observed.errors)
+    tags = record.spec.get("tags", {})
+    changed = sorted(name for name in tags if list(observed.tags.get(name, ())) != tags[name])
+    if changed and standing.adopted is None:
+        names = ", ".join(f"`{name}`" for name in changed)
+        return Drift(record.address, record.id, status, f"tags were changed in Catalog: {names}")
+    return None

@@ -1,0 +1,94 @@
+"""What a plan may do at most: the project's limits, and the suspicion that something else is wrong. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core.address import Globs
+from reconciler.core.errors import Refused, SettingsInvalid, StateMismatch
+from reconciler.core.plans.plan import Action
+from reconciler.core.wording import guess
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from reconciler.core.manifests.project import Limits
+    from reconciler.core.plans.plan import Plan
+    from reconciler.core.plans.planner import Scope
+
+MANY = 10
+"""From this many recorded batches on, a plan that removes more than half of them is suspicious."""
+
+
+def unmatched(scope: Scope, addresses: Collection[str]) -> SettingsInvalid | None:
+    """Why the scope is a mistake: a run that is told to look at nothing must not look like one that found nothing."""
+    for address in sorted(scope.replace):
+        if address not in addresses:
+            return SettingsInvalid(f"`--replace {address}` names no batch", hint=_meant(address, addresses))
+    for pattern in scope.targets.patterns:
+        if not any(map(Globs((pattern,)).match, addresses)):
+            return SettingsInvalid(f"`--target {pattern}` matches no batch", hint=_meant(pattern, addresses))
+    return None
+
+
+def _meant(word: str, addresses: Collection[str]) -> str:
+    return guess(word, addresses, "Declared or recorded")
+
+
+def check_conflicts(plan: Plan) -> Refused | None:
+    """Why the plan cannot be applied: something only a person can settle."""
+    if not plan.conflicts:
+        return None
+    count = len(plan.conflicts)
+    return Refused(
+        f"{count} address{'es need' if count > 1 else ' needs'} a decision, and nothing is guessed",
+        hint="settle the lines marked `!` above, or leave them out with `--target`",
+    )
+
+
+def check_limits(plan: Plan, limits: Limits) -> Refused | None:
+    """Why the plan goes beyond what its project allows; None when it does not."""
+    summary = plan.summary
+    replaced = sum(1 for change in plan.changes if change.action is Action.REPLACE)
+    counts = (
+        ("create", summary.add - replaced, limits.create),
+        ("replace", replaced, limits.replace),
+        ("delete", summary.destroy - replaced, limits.delete),
+    )
+    beyond = [
+        f"it would {verb} {count}, and `limits.{verb}` in the project file is {limit}"
+        for verb, count, limit in counts
+        if limit is not None and count > limit
+    ]
+    if not beyond:
+        return _suspicion(plan)
+    return Refused(
+        "the plan goes beyond the project's limits: " + "; ".join(beyond),
+        hint="raise `limits` in a reviewed change, narrow the run with `--target`, or pass `--ignore-limits`",
+    )
+
+
+def _suspicion(plan: Plan) -> Refused | None:
+    """A plan that removes (nearly) everything is more often an empty folder than a wish."""
+    if plan.destroys_all:
+        return None
+    removed = sum(1 for change in plan.changes if change.action in {Action.FORGET, Action.DELETE} and not change.after)
+    everything = removed == plan.recorded and removed > 1
+    most = plan.recorded >= MANY and 2 * removed > plan.recorded
+    if not (everything or most):
+        return None
+    return Refused(
+        f"the plan would remove {removed} of {plan.recorded} recorded batches, more than it keeps",
+        hint="are all manifests there? If this is meant, pass `--ignore-limits`",
+    )
+
+
+def all_missing(recorded: int, missing: int) -> StateMismatch | None:
+    """An error when nothing that is recorded can be found: a wrong credential or sandbox, never drift."""
+    if recorded < 2 or missing < recorded:  # noqa: PLR2004  (of one batch, all are missing as soon as one is)
+        return None
+    return StateMismatch(
+        f"none of the {recorded} recorded batches can be found in this sandbox",
+        hint="check the credential, organisation and sandbox; if the batches are really gone (a reset sandbox), "
+        "pass `--ignore-limits`",
+    )

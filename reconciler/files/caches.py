@@ -1,0 +1,33 @@
+"""Files that may as well be missing: read as nothing when in doubt, written whole or not at all, through no link."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reconciler.files.inside import BINARY, NO_FOLLOW, PRIVATE, open_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_cache(path: Path, most: int) -> bytes:
+    """Read a file that `write_cache` put there; nothing where it cannot be read, is a link, or has more bytes."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(most + 1)
+    except OSError:
+        return b""
+    return data if len(data) <= most else b""
+
+
+def write_cache(path: Path, data: bytes) -> None:
+    """Put a file there; it is never synced. A disk that refuses costs only time, next time."""
+    temp = path.with_name(f".{path.name}.tmp")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_FOLLOW | BINARY, PRIVATE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        temp.replace(path)

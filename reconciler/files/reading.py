@@ -1,0 +1,118 @@
+"""The bytes of surveyed files as they were fingerprinted: a file that changed meanwhile is refused, never sent."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from reconciler.core.data_files import HEAD, TAIL
+from reconciler.core.errors import ContentChanged
+from reconciler.files.fingerprints import Stamp, changed, unreadable
+from reconciler.files.inside import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from io import BufferedReader
+
+    from reconciler.core.batch import File
+
+CHUNK = 1024 * 1024
+"""Bytes that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """One data file, as the disk has it."""
+
+    name: str
+    """Within the batch."""
+    path: str
+    """Where it is, without links."""
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """The files of a survey: implements `ports.Contents`."""
+
+    files: Mapping[str, tuple[Local, ...]]
+
+    def open(self, address: str, file: File) -> DataFile:
+        """The content of a declared file. Raises `ContentChanged` when it was not surveyed."""
+        local = self.files.get(address, ())
+        at = bisect_left(local, file.name, key=lambda each: each.name)
+        if at < len(local) and local[at].name == file.name:
+            return DataFile(local[at], file.sha256)
+        raise ContentChanged(f"file `{file.name}` of `{address}` is not there any more", hint="run again")
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """The content of one data file: implements `ports.Content`."""
+
+    local: Local
+    sha256: str
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.local.stamp.size
+
+    async def chunks(self, first: int, stop: int) -> AsyncIterator[bytes]:
+        """Read a stretch of the file, a mebibyte at a time; the last only once it is certain that nothing changed.
+
+        Raises `ContentChanged`.
+        """
+        import asyncio  # validation reads no data: it need not wait for this import
+
+        file = self._open()  # not in a thread: a cancelled one would leave it open
+        try:
+            digest = sha256() if (first, stop) == (0, self.size) else None
+            at = file.seek(first)
+            while at < stop:
+                chunk = await asyncio.to_thread(_read, file, min(CHUNK, stop - at), self.local.path)
+                at += len(chunk)
+                if digest is not None:
+                    digest.update(chunk)
+                if at == stop:
+                    self._check(file, None if digest is None else digest.hexdigest())
+                yield chunk
+        finally:
+            file.close()
+
+    def _open(self) -> BufferedReader:
+        try:
+            file = open_regular(self.local.path)
+        except OSError as error:
+            raise unreadable(self.local.path, error) from error
+        if Stamp.of(os.fstat(file.fileno())) != self.local.stamp:
+            file.close()
+            raise changed(self.local.path)
+        return file
+
+    def _check(self, file: BufferedReader, found: str | None) -> None:
+        if Stamp.of(os.fstat(file.fileno())) != self.local.stamp or found not in {None, self.sha256}:
+            raise changed(self.local.path)
+
+
+def _read(file: BufferedReader, most: int, path: str) -> bytes:
+    try:
+        chunk = file.read(most)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not chunk:
+        raise changed(path)
+    return chunk
+
+
+def ends(path: str, size: int) -> tuple[bytes, bytes]:
+    """The first and last bytes of a file that a check looks at. Raises `OSError`."""
+    with open_regular(path) as file:
+        head = file.read(HEAD)
+        if size <= len(head):
+            return head, b""
+        file.seek(-TAIL, os.SEEK_END)
+        return head, file.read(TAIL)

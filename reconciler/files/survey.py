@@ -1,0 +1,166 @@
+"""The data files of every batch: found, checked by their ends, fingerprinted. Opens nothing outside the repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from os.path import realpath
+from typing import TYPE_CHECKING
+
+from reconciler.core.batch import File
+from reconciler.core.data_files import (
+    Flaw,
+    content_flaw,
+    day_flaw,
+    extension_flaw,
+    limit_flaws,
+    name_flaw,
+    rules_of,
+)
+from reconciler.core.diagnostics import Diagnostic, Place
+from reconciler.core.manifests.findings import Finding, resolve
+from reconciler.core.wording import quoted
+from reconciler.files.glob import Outside, Tree
+from reconciler.files.reading import Local, ends
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from reconciler.core.batch import Desired, Spec
+    from reconciler.core.manifests.source import Source
+    from reconciler.files.fingerprints import Fingerprints
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the globs of all batches lead to."""
+
+    files: Mapping[str, tuple[Local, ...]]
+    """By address, sorted by name; an address without `files` is not in it."""
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def survey(root: Path, desired: Sequence[Desired], sources: Sequence[Source], known: Fingerprints) -> Survey:
+    """Find and check the files of every batch; opens only those whose beginning was never looked at. Raises nothing."""
+    surveyor = _Surveyor(Tree(realpath(root)), known)
+    files = {each.address: surveyor.of(each) for each in desired if each.files}
+    surveyor.check_completion(desired)
+    return Survey(files, tuple(resolve(surveyor.findings.values(), sources)))
+
+
+def fingerprinted(desired: Sequence[Desired], found: Survey, known: Fingerprints) -> dict[str, Desired]:
+    """The batches by address, each with the fingerprints of its files. Raises `ContentChanged`."""
+    result = {}
+    for each in desired:
+        local = found.files.get(each.address)
+        if local is not None:
+            files = tuple(File(one.name, one.stamp.size, known.digest(one.path, one.stamp)) for one in local)
+            result[each.address] = replace(each, content=files)
+        else:
+            result[each.address] = each
+    return result
+
+
+class _Surveyor:
+    """One pass over all batches. Each kind of mistake is told once for each place in a manifest."""
+
+    def __init__(self, tree: Tree, known: Fingerprints) -> None:
+        self.tree = tree
+        self.known = known
+        self.findings: dict[tuple[str, Place], Finding] = {}
+
+    def of(self, desired: Desired) -> tuple[Local, ...]:
+        by_name: dict[str, Local] = {}
+        for index, text in enumerate(desired.files):
+            place = Place(desired.place.file, desired.place.document, (*desired.place.route, "files", index))
+            for local in self._matches(text, desired, place):
+                other = by_name.setdefault(local.name, local)
+                if other.path != local.path:
+                    self._twice(local, other, place)
+        for flaw in limit_flaws(len(by_name), sum(each.stamp.size for each in by_name.values())):
+            self._note(flaw, desired.place)
+        return tuple(by_name[name] for name in sorted(by_name))
+
+    def _matches(self, text: str, desired: Desired, place: Place) -> Iterator[Local]:
+        try:
+            matches = list(self.tree.glob(text))
+        except Outside as error:
+            self._note(_outside(self.tree.shown(error.folder)), place)
+            return
+        except OSError as error:
+            self._unreadable(quoted(text), error, place)
+            return
+        rules = rules_of(desired.spec)
+        for name, path in matches:
+            local = self._local(name, path, place)
+            if local is not None:
+                self._check(desired.spec, rules, local, place)
+                yield local
+        if not matches:
+            hint = "check the path: globs are relative to the repository's root, and `*` does not match a `/`"
+            self._note(Flaw("no-files", f"{quoted(text)} matches no file", hint), place)
+
+    def _local(self, name: str, path: str, place: Place) -> Local | None:
+        """The file, if it is one of the repository."""
+        try:
+            found = self.tree.real(path)
+        except OSError as error:
+            self._unreadable(quoted(self.tree.shown(path)), error, place)
+            return None
+        if found is None:
+            self._note(_outside(self.tree.shown(path)), place)
+            return None
+        return Local(name, *found)
+
+    def _check(self, spec: Spec, rules: str, local: Local, place: Place) -> None:
+        flaw = name_flaw(local.name) or extension_flaw(spec, local.name)
+        if flaw is None and not self.known.passed(local.path, local.stamp, rules):
+            shown = self.tree.shown(local.path)
+            try:
+                head, tail = ends(local.path, local.stamp.size)
+            except OSError as error:
+                self._unreadable(quoted(shown), error, place)
+                return
+            flaw = content_flaw(spec, shown, local.stamp.size, head, tail)
+            if flaw is None:
+                self.known.note_passed(local.path, local.stamp, rules)
+        if flaw is not None:
+            self._note(flaw, place)
+
+    def check_completion(self, desired: Sequence[Desired]) -> None:
+        """Find batches that would be completed empty, and datasets that would get more than AEP takes a day."""
+        counts: dict[str, int] = {}
+        places: dict[str, Place] = {}
+        for each in desired:
+            if each.complete:
+                name = each.address.partition("/")[0]
+                counts[name] = counts.get(name, 0) + 1
+                places.setdefault(name, each.place)
+                if not each.files:
+                    place = replace(each.place, route=(*each.place.route, "complete"))
+                    hint = "name its `files`, or leave completing to the job that uploads them"
+                    self._note(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
+        for name, count in counts.items():
+            flaw = day_flaw(name, count)
+            if flaw is not None:
+                self._note(flaw, places[name])
+
+    def _twice(self, local: Local, other: Local, place: Place) -> None:
+        paths = f"{quoted(self.tree.shown(other.path))} and {quoted(self.tree.shown(local.path))}"
+        message = f"{paths} would both be file {quoted(local.name)} of the batch"
+        hint = "names are relative to the folder before the first wildcard: begin both globs higher up"
+        self._note(Flaw("duplicate-file", message, hint), place)
+
+    def _unreadable(self, shown: str, error: OSError, place: Place) -> None:
+        reason = error.strerror or type(error).__name__
+        flaw = Flaw("unreadable", f"{shown} cannot be read: {reason}", "check that it exists, and who may read it")
+        self._note(flaw, place)
+
+    def _note(self, flaw: Flaw, place: Place) -> None:
+        finding = Finding(flaw.code, flaw.message, place, flaw.hint, severity=flaw.severity)
+        self.findings.setdefault((flaw.code, place), finding)
+
+
+def _outside(shown: str) -> Flaw:
+    hint = "copy the data into the repository: links may not lead out of it"
+    return Flaw("outside", f"{quoted(shown)} leads out of the repository", hint)

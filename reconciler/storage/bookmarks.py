@@ -1,0 +1,38 @@
+"""The bookmark beside a state file: up to where Catalog was read. Only a cache, see `core.bookmark`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from reconciler.core.plans.bookmark import LARGEST, dump, parse
+from reconciler.files.caches import read_cache, write_cache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.plans.bookmark import Bookmark
+
+SUFFIX = ".bookmark"
+"""Of the file beside a state file; Git ignores it."""
+
+
+def load(state: Path, digest: str) -> Bookmark | None:
+    """Return the bookmark for a state file with this digest; None when there is none that fits."""
+    found = parse(read_cache(state.with_suffix(SUFFIX), LARGEST))
+    return found if found is not None and found.fits(digest, time_ns() // 1_000_000) else None
+
+
+def save(state: Path, digest: str, bookmark: Bookmark | None) -> None:
+    """Keep the bookmark for a state file with this digest; None: what was kept no longer fits.
+
+    A disk that refuses costs only time, next time.
+    """
+    path = state.with_suffix(SUFFIX)
+    if bookmark is not None:
+        write_cache(path, dump(replace(bookmark, state=digest)))
+        return
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

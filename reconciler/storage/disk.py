@@ -1,0 +1,178 @@
+"""The seam to the file system: every effect on the state goes through here, so that tests can break each one.
+
+Effects are as small as they can fail. Nothing here decides anything or follows a symbolic link.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.core.errors import StoreFailed
+from reconciler.files.inside import BINARY, NO_FOLLOW, open_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of a file without opening it."""
+
+    mode: int
+    """Permission bits."""
+    changed_at: int
+    """Epoch milliseconds of the last change."""
+
+
+class Handle(Protocol):
+    """A file open for writing at its end."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, or raise `OSError` with any part of it written."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all that was written is durable; after an `OSError` nothing is known of it."""
+        ...
+
+    def close(self) -> None:
+        """Give the file back; what was not synced may be lost."""
+        ...
+
+
+class Disk(Protocol):
+    """What the state directory asks of a file system. Every method may raise `OSError`."""
+
+    def status(self, path: Path) -> Status | None:
+        """Return what is known of the file, None if there is none."""
+        ...
+
+    def read(self, path: Path) -> bytes | None:
+        """Return all its bytes, None if there is no such file."""
+        ...
+
+    def open(self, path: Path, *, fresh: bool, mode: int | None = None) -> Handle:
+        """Open for writing at the end, emptied first if `fresh`; no `mode`: by the umask."""
+        ...
+
+    def truncate(self, path: Path, length: int) -> None:
+        """Cut the file to so many bytes, durably."""
+        ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename over the target, at once and whole; durable only after `sync_folder`."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Remove the file; one that is not there is fine."""
+        ...
+
+    def make_folder(self, path: Path) -> None:
+        """Make the folder and those above it."""
+        ...
+
+    def sync_folder(self, path: Path) -> None:
+        """Return when the folder's names are durable."""
+        ...
+
+
+class _File:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class RealDisk:
+    """The operating system's own."""
+
+    def status(self, path: Path) -> Status | None:
+        """Return what `lstat` says."""
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        return Status(stat.S_IMODE(found.st_mode), found.st_mtime_ns // 1_000_000)
+
+    def read(self, path: Path) -> bytes | None:
+        """Return all its bytes, None if there is no such file."""
+        try:
+            with open_regular(path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def open(self, path: Path, *, fresh: bool, mode: int | None = None) -> Handle:
+        """Open for writing at the end, emptied first if `fresh`."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW | BINARY | (os.O_TRUNC if fresh else 0)
+        descriptor = os.open(path, flags, 0o666 if mode is None else mode)
+        if mode is not None and hasattr(os, "fchmod"):
+            os.fchmod(descriptor, mode)
+        return _File(descriptor)
+
+    def truncate(self, path: Path, length: int) -> None:
+        """Cut and sync."""
+        descriptor = os.open(path, os.O_WRONLY | NO_FOLLOW | BINARY)
+        try:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename over the target."""
+        source.replace(target)
+
+    def remove(self, path: Path) -> None:
+        """Unlink."""
+        path.unlink(missing_ok=True)
+
+    def make_folder(self, path: Path) -> None:
+        """Make it with its parents."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def sync_folder(self, path: Path) -> None:
+        """Sync the folder where that exists: Windows has no such thing, some network folders refuse it."""
+        if os.name == "nt":
+            return
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        finally:
+            os.close(descriptor)
+
+
+_HINTS = {
+    errno.ENOSPC: "free some space and run again: what the journal holds is not lost",
+    errno.EDQUOT: "free some of your quota and run again: what the journal holds is not lost",
+    errno.EROFS: "the file system is read-only: run where the state directory can be written",
+    errno.EACCES: "give this user write permission on the state directory and its files",
+    errno.EPERM: "give this user write permission on the state directory and its files",
+    errno.ELOOP: "the file is a symbolic link, and links are not followed: put the file itself there",
+    errno.EIO: "the disk or its connection is failing: check it (`dmesg`) before you run again",
+    errno.EISDIR: "a folder stands where the file should be: move it away",
+    errno.ENOTDIR: "a file stands where a folder should be: move it away",
+    errno.EEXIST: "a file stands where a folder should be: move it away",
+}
+
+
+def store_failed(error: OSError, doing: str) -> StoreFailed:
+    """Return the error for people: what could not be done, the system's reason, and what to do about it."""
+    hint = _HINTS.get(error.errno or 0, "see to the cause and run again: nothing that is recorded was lost")
+    return StoreFailed(f"{doing} failed", detail=error.strerror or str(error), hint=hint)

@@ -1,0 +1,120 @@
+"""Who holds a state: an operating system lock on a file of its own, which dies with its process.
+
+Beside it lies a note of who, where, since when and doing what: only for the message that the other one gets.
+Nothing is ever decided by the note, and no lock is ever broken.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from reconciler.core.errors import LockHeld
+from reconciler.files.inside import PRIVATE
+from reconciler.storage.disk import RealDisk, store_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from filelock import BaseFileLock
+
+_LONGEST = 200
+"""Characters of a note's field that are shown: it is another's text."""
+
+
+@contextmanager
+def hold(path: Path, command: str, timeout_s: float = 0.0, *, required: bool = True) -> Iterator[None]:
+    """Hold the lock file at `path` inside the block, after waiting at most `timeout_s` seconds.
+
+    `command` says what it is held for. Raises `LockHeld`, or `StoreFailed` if the folder cannot be written: a
+    block that only reads says that no lock is `required` and goes on without one.
+    """
+    lock = _acquired(path, timeout_s, required=required)
+    if lock is None:
+        yield
+        return
+    note = _note(path)
+    try:
+        _leave(note, command)
+        yield
+    finally:
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquired(path: Path, timeout_s: float, *, required: bool) -> BaseFileLock | None:
+    lock = FileLock(path, mode=PRIVATE, thread_local=False, fallback_to_soft=False)
+    try:
+        if required:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.parent.is_dir():
+            return None
+        lock.acquire(timeout=timeout_s)
+    except Timeout:
+        raise _held(path, timeout_s) from None
+    except OSError as error:
+        if required:
+            raise store_failed(error, f"locking `{path}`") from error
+        return None
+    return lock
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _leave(note: Path, command: str) -> None:
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    text = {"who": _who(), "pid": os.getpid(), "since": since, "command": command}
+    with suppress(OSError):  # on a full disk the other one's message says less, that is all
+        handle = RealDisk().open(note, fresh=True, mode=PRIVATE)
+        try:
+            handle.write(json.dumps(text).encode() + b"\n")
+        finally:
+            handle.close()
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "someone"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _held(path: Path, waited_s: float) -> LockHeld:
+    try:
+        holder = _holder(RealDisk().read(_note(path)))
+    except OSError:
+        holder = None
+    return LockHeld(
+        f"the state is locked: `{path}` is held by {holder or 'another run'}",
+        detail=f"waited {waited_s:g} s for it" if waited_s > 0 else None,
+        hint="wait for that run to end, or let this one wait: `--lock-timeout 300`; a lock ends with its "
+        "process, so there is never a file to remove",
+    )
+
+
+def _holder(data: bytes | None) -> str | None:
+    """Return what the note says; None if it is not there or garbled: others may read it half written."""
+    try:
+        note = json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(note, dict) or not {"who", "pid", "since", "command"} <= note.keys():
+        return None
+    who, pid, since, command = (_printable(str(note[name])) for name in ("who", "pid", "since", "command"))
+    return f"{who} (process {pid}) since {since}, running `{command}`"
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])

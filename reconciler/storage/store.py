@@ -1,0 +1,283 @@
+"""The state directory: load, append, commit. It never guesses, and never loses what it said it has.
+
+Files, for `state/prod.jsonl`: the state itself; `prod.journal`; `prod.journal.damaged-1` …, set aside;
+`.prod.jsonl.tmp`, only while a commit is under way. Whoever writes holds the lock (`lock.hold`).
+
+The order of effects is the promise. Commit: the new state whole and durable beside the old one → renamed over
+it → the rename durable → the journal cleared. Whatever dies in between leaves the old or the new state whole
+and the journal in place, and folding a journal into a state that has it already changes nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from reconciler.core.collector import collector_paused
+from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch
+from reconciler.core.states.journal import Decoded, Encoder, Header, decode
+from reconciler.core.states.replay import fold, open_intents
+from reconciler.core.states.state import State, check_identity, digest, dump, parse
+from reconciler.files.inside import PRIVATE
+from reconciler.storage.disk import RealDisk, store_failed
+from reconciler.storage.journal import JournalWriter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from reconciler.core.identity import Identity
+    from reconciler.core.states.journal import Intent
+    from reconciler.core.states.replay import Folded
+    from reconciler.storage.disk import Disk, Handle
+
+_TAKEN = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
+"""Suffixes of the files beside a state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the state directory says."""
+
+    state: State
+    """The state file with the journal folded in."""
+    open_intents: tuple[Intent, ...]
+    """What an earlier run left undecided, sorted by address and generation."""
+    journal_entries: int
+    text_digest: str
+    """Of the state file's bytes; of no bytes if there is no file."""
+    age_ms: int | None
+    """Milliseconds since the state file or the journal was written, the younger of both; None if there is neither.
+
+    A record may be that young, and Catalog lag behind it."""
+
+    @classmethod
+    def empty(cls, identity: Identity) -> Loaded:
+        """Return what a state directory says that is not there."""
+        return cls(State(identity), (), 0, digest(b""), None)
+
+
+class Store:
+    """One environment's state file and its journal."""
+
+    def __init__(
+        self,
+        path: Path,
+        identity: Identity,
+        disk: Disk | None = None,
+        now_ms: Callable[[], int] = lambda: time_ns() // 1_000_000,
+    ) -> None:
+        if path.suffix in _TAKEN:
+            raise SettingsInvalid(
+                f"a state file cannot end in `{path.suffix}`: `{path}`",
+                hint="name it `state/ENVIRONMENT.jsonl`",
+            )
+        self.path = path
+        self.journal = path.with_suffix(".journal")
+        self.lock_path = path.with_suffix(".lock")
+        self._identity = identity
+        self._disk = disk or RealDisk()
+        self._now_ms = now_ms
+        self._is_journal_open = False
+
+    def load(self) -> Loaded:
+        """Read the state and fold the journal in; no state file is an empty state.
+
+        Raises `StateCorrupt`, `StateFromFuture`, `StateMismatch` or `StoreFailed`.
+        A damaged journal is set aside.
+        """
+        with _translated(f"reading `{self.path}`"):
+            log = self._disk.read(self.journal)  # before the state: a commit in between changes nothing
+            data = self._disk.read(self.path)
+            written = [self._disk.status(path) for path in (self.path, self.journal)]
+        changed = max((each.changed_at for each in written if each is not None), default=None)
+        with collector_paused():
+            state = State(self._identity) if data is None else parse(data, self._identity, str(self.path))
+            decoded = self._decode(log)
+            folded = self._fold(state, decoded, digest(data or b""))
+        return Loaded(
+            state=folded.state,
+            open_intents=folded.open_intents,
+            journal_entries=len(decoded.entries),
+            text_digest=digest(data or b""),
+            age_ms=None if changed is None else max(0, self._now_ms() - changed),
+        )
+
+    @asynccontextmanager
+    async def open_journal(self) -> AsyncIterator[JournalWriter]:
+        """Append to the journal inside the block.
+
+        Its header is durable on entry: a full or read-only disk is known before the first request leaves. On
+        exit everything appended is written, also when the block is cancelled. Raises `StoreFailed` or
+        `StateCorrupt`.
+        """
+        if self._is_journal_open:
+            raise RuntimeError("the journal is open already")
+        handle, encoder = self._begin()
+        self._is_journal_open = True
+        writer = JournalWriter(handle, encoder, f"writing `{self.journal}`")
+        try:
+            yield writer
+        finally:
+            self._is_journal_open = False
+            await writer.close()
+
+    def commit(self, state: State) -> str:
+        """Make the state the recorded one, and clear the journal but for the intents that it leaves open.
+
+        Returns the digest of the state file. Raises `StoreFailed`: the old or the new state is in place, whole, and the
+        journal has it all.
+        """
+        text_digest = self._write_state(state, is_readable=True)
+        with _translated(f"clearing `{self.journal}` (the state itself is written)"):
+            self._clear_journal(state, text_digest)
+        return text_digest
+
+    def replace(self, state: State) -> None:
+        """Commit over a state file that cannot be read; a journal that is damaged or not ours is set aside.
+
+        Raises `StoreFailed` like `commit`.
+        """
+        text_digest = self._write_state(state, is_readable=False)
+        with _translated(f"clearing `{self.journal}` (the state itself is written)"):
+            try:
+                self._clear_journal(state, text_digest)
+            except StateError:
+                if self._disk.status(self.journal) is not None:
+                    self._set_aside()
+
+    def _write_state(self, state: State, *, is_readable: bool) -> str:
+        if self._is_journal_open:
+            raise RuntimeError("close the journal before the commit")
+        check_identity(state.identity, self._identity, str(self.path))
+        with collector_paused():
+            data = dump(state)
+        with _translated(f"writing `{self.path}`"):
+            current = self._disk.read(self.path)
+            if data == current or (current is None and not state.records):
+                return digest(current or b"")
+            self._check_readable(data, current if is_readable and current is not None else b"")
+            status = self._disk.status(self.path)
+            self._replace(self.path, data, status.mode if status else None)
+        return digest(data)
+
+    def _check_readable(self, data: bytes, current: bytes) -> None:
+        """Never replace a state by one that the next run would refuse, whatever made it so.
+
+        Only lines that are not in the file now are read again: those that are, this run has read.
+        """
+        try:
+            with collector_paused():
+                known = set(current.splitlines(keepends=True))
+                first, *records, end = data.splitlines(keepends=True)
+                news = b"".join([line for line in records if line not in known])
+                parse(first + news + end, self._identity, str(self.path))
+        except StateError as error:
+            raise StateMismatch(
+                "the new state could not be read back and is not written",
+                detail=error.summary,
+                hint="this is a mistake in reconciler, please report it; the journal keeps what was done",
+            ) from error
+
+    def _begin(self) -> tuple[Handle, Encoder]:
+        with _translated(f"opening `{self.journal}`"):
+            self._disk.make_folder(self.path.parent)
+            for target in (self.path, self.journal):  # in the way of a commit: known before the first request leaves
+                self._disk.remove(_temp(target))
+            decoded = self._decode(self._disk.read(self.journal))
+            if decoded.entries:
+                encoder, first = decoded.encoder(), decoded.mend
+                if decoded.torn:
+                    self._disk.truncate(self.journal, decoded.valid_length)
+            else:
+                encoder = Encoder()
+                first = encoder.header(Header(self._identity, digest(self._disk.read(self.path) or b"")))
+            handle = self._disk.open(self.journal, fresh=not decoded.entries, mode=PRIVATE)
+            try:
+                handle.write(first)
+                handle.sync()
+                self._disk.sync_folder(self.path.parent)
+            except OSError:
+                handle.close()
+                raise
+        return handle, encoder
+
+    def _decode(self, log: bytes | None) -> Decoded:
+        try:
+            decoded = decode(log or b"", str(self.journal))
+        except StateCorrupt as error:
+            aside = self._set_aside()
+            raise StateCorrupt(
+                f"the journal is damaged and was set aside as `{aside}`",
+                detail=error.summary,
+                hint="run again: the next run goes on from the state file, and finds batches that only the "
+                "journal knew by their external id and adopts them; keep the copy until then",
+            ) from error
+        if decoded.header is not None:
+            check_identity(decoded.header.identity, self._identity, str(self.journal))
+        return decoded
+
+    def _set_aside(self) -> Path:
+        with _translated(f"setting the damaged `{self.journal}` aside"):
+            names = (self.journal.with_name(f"{self.journal.name}.damaged-{number}") for number in count(1))
+            aside = next(name for name in names if self._disk.status(name) is None)
+            self._disk.replace(self.journal, aside)
+            self._disk.sync_folder(self.path.parent)
+        return aside
+
+    def _fold(self, state: State, decoded: Decoded, text_digest: str) -> Folded:
+        try:
+            return fold(state, decoded.entries)
+        except StateMismatch as error:
+            stale = decoded.header is not None and decoded.header.extends != text_digest
+            detail = f"{error.detail}\nthe journal was begun on another version of the state" if stale else error.detail
+            summary = f"`{self.journal}` contradicts `{self.path}`"
+            raise StateMismatch(summary, detail=detail, hint=error.hint) from error
+
+    def _clear_journal(self, state: State, text_digest: str) -> None:
+        log = self._disk.read(self.journal)
+        if log is None:
+            return
+        with collector_paused():
+            undecided = open_intents(state, self._decode(log).entries)
+        if undecided:
+            encoder = Encoder()
+            data = encoder.header(Header(self._identity, text_digest)) + encoder.encode(*undecided)
+            self._replace(self.journal, data, PRIVATE)
+        else:
+            self._disk.remove(self.journal)
+            self._disk.sync_folder(self.path.parent)
+
+    def _replace(self, target: Path, data: bytes, mode: int | None) -> None:
+        temp = _temp(target)
+        self._disk.make_folder(target.parent)
+        self._disk.remove(temp)  # a killed run's rest, or a link that somebody committed
+        try:
+            handle = self._disk.open(temp, fresh=True, mode=mode)
+            try:
+                handle.write(data)
+                handle.sync()
+            finally:
+                handle.close()
+            self._disk.replace(temp, target)
+        except OSError:
+            with suppress(OSError):
+                self._disk.remove(temp)
+            raise
+        self._disk.sync_folder(target.parent)
+
+
+def _temp(target: Path) -> Path:
+    """Where a file is written before it takes its place: one name, under the lock."""
+    return target.with_name(f".{target.name}.tmp")
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise store_failed(error, doing) from error
