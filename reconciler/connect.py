@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import StateCorrupt, StoreFailed, Unauthorized
-from reconciler.platform import Patience, Timing, build_platform
-from reconciler.platform.rate import DEFAULT_RATE
-from reconciler.platform.uploads import DEFAULT_PART
+from reconciler.core.pace import DEFAULT, Pace
+from reconciler.platform import Patience, Timing, open_platform
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import httpx
 
     from reconciler.core.manifests.project import Environment
-    from reconciler.operations import Connect
     from reconciler.ports import Platform
+    from reconciler.session import Connect
     from reconciler.workspace import Declared
 
 NOBODY = ReadyToken(Secret("embedded"), Secret("embedded"))
@@ -35,15 +35,13 @@ UNLIMITED = 10_000_000
 
 
 def connector(
-    parallelism: int = 8,
+    pace: Pace = DEFAULT,
     *,
-    rate: int = DEFAULT_RATE,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    part_bytes: int = DEFAULT_PART,
     note: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> Connect:
-    """What opens AEP for a run: `parallelism` requests wide, `rate` creations a minute.
+    """What opens AEP for a run.
 
     `sleep` waits between attempts, and may end the run by raising; `note` hears of retries; `log` writes a line for
     each request to stderr.
@@ -53,19 +51,16 @@ def connector(
     async def connect(declared: Declared, state: Path) -> AsyncIterator[Platform]:
         with ExitStack() as stack:
             transport = _embedded(declared, state, stack) if declared.environment.emulator else None
-            pace = UNLIMITED if transport else rate
-            platform = open_platform(
+            opened = open_environment(
                 declared.environment,
+                replace(pace, rate=UNLIMITED) if transport else pace,
                 transport,
-                parallelism=parallelism,
-                rate=pace,
-                part_bytes=part_bytes,
                 sleep=sleep,
                 note=note,
                 log=log,
             )
-            async with platform as opened:
-                yield opened
+            async with opened as platform:
+                yield platform
 
     return connect
 
@@ -92,14 +87,12 @@ def _embedded(declared: Declared, state: Path, stack: ExitStack) -> httpx.AsyncB
 
 
 @asynccontextmanager
-async def open_platform(
+async def open_environment(
     environment: Environment,
+    pace: Pace = DEFAULT,
     transport: httpx.AsyncBaseTransport | None = None,
     *,
-    parallelism: int = 8,
-    rate: int = DEFAULT_RATE,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    part_bytes: int = DEFAULT_PART,
     note: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> AsyncIterator[Platform]:
@@ -107,16 +100,14 @@ async def open_platform(
     credentials = NOBODY if transport else read_credentials(os.environ)
     redactor = Redactor.knowing(credentials)
     with _requests_logged(redactor) if log else nullcontext(), _environment_told(environment):
-        async with build_platform(
+        async with open_platform(
             credentials,
             environment,
             endpoints=None if transport else read_endpoints(os.environ),
-            parallelism=parallelism,
-            rate=rate,
+            pace=pace,
             patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
             transport=transport,
             redactor=redactor,
-            part_bytes=part_bytes,
         ) as platform:
             yield platform
 

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from time import time
 from typing import TYPE_CHECKING
 
-from reconciler.apply.engine import carry_out, settle_at_once
-from reconciler.apply.run import Pace, Run, Stop
+from reconciler.apply.engine import carry_out
+from reconciler.apply.ledger import Ledger, record_entries
+from reconciler.apply.run import Run, Slots
+from reconciler.apply.settling import settle_at_once
 from reconciler.core.diagnostics import Diagnostic, Severity, in_order
 from reconciler.core.errors import ManifestInvalid, ReconcilerError
 from reconciler.core.manifests.expand import locate_place
+from reconciler.core.pace import DEFAULT
 from reconciler.core.plans.bookmark import WORTH_IT
-from reconciler.core.plans.planner import Scope, Sides, make_plan
-from reconciler.core.plans.policy import check_conflicts, check_limits, unmatched
+from reconciler.core.plans.planner import PlanInputs, Scope, make_plan
+from reconciler.core.plans.policy import check_conflicts, check_limits
 from reconciler.core.states.state import State
-from reconciler.refresh import Look, Patience, refresh
+from reconciler.refresh import RefreshRequest, refresh
+from reconciler.session import Lock, connected, opened
 from reconciler.storage import bookmarks
-from reconciler.storage.lock import hold
-from reconciler.storage.store import Store
-from reconciler.workspace import declare, state_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
-    from reconciler.apply.run import Listener
+    from reconciler.apply.run import Listener, Stop
+    from reconciler.apply.settling import Settled
     from reconciler.core.batch import Record
     from reconciler.core.diagnostics import Place
+    from reconciler.core.pace import Pace
     from reconciler.core.plans.bookmark import Bookmark
     from reconciler.core.plans.events import Account
     from reconciler.core.plans.plan import Plan
-    from reconciler.core.states.journal import Entry, Intent
-    from reconciler.ports import Journal, Platform
+    from reconciler.core.states.journal import Intent
+    from reconciler.ports import Catalog
     from reconciler.refresh import Refreshed
-    from reconciler.storage.store import Loaded
+    from reconciler.session import Connect, Opened, Session
+    from reconciler.storage.store import Store
     from reconciler.workspace import Declared, Workspace
-
-    Connect = Callable[[Declared, Path], AbstractAsyncContextManager[Platform]]
-    """Opens AEP (or the emulator that is embedded beside the state file) for what was declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +53,47 @@ class Options:
     ignore_limits: bool = False
     lock_timeout: float = 0.0
     """Seconds to wait for another run to end."""
-    parallelism: int = 8
-    settle: float = 30.0
-    """Seconds that Catalog is given to show what exists."""
+    pace: Pace = DEFAULT
     is_recalled: bool = False
     """Whether the scope comes from an approved plan: what it names may be done and gone by now."""
     wait: bool = False
     """Whether an apply waits for what AEP makes of completed batches."""
 
+    @property
+    def checked_scope(self) -> Scope | None:
+        """The scope, if what it names has to be there."""
+        return None if self.is_recalled else self.scope
 
-def open_store(workspace: Workspace, declared: Declared) -> Store:
-    """The state directory of the declared environment."""
-    return Store(state_path(workspace, declared.environment.name), declared.identity, workspace.disk)
+
+# -- plan
 
 
 async def plan(workspace: Workspace, options: Options, connect: Connect) -> tuple[Declared, Plan]:
     """What an apply would do now. Changes nothing, not even the journal."""
-    declared = declare(workspace)
-    store = open_store(workspace, declared)
-    with hold(store.lock_path, "plan", options.lock_timeout, required=False):
-        loaded = store.load()
-        _check_scope(options, declared, loaded.state.records)
+    lock = Lock("plan", options.lock_timeout, required=False)
+    with opened(workspace, lock, scope=options.checked_scope) as here:
         if not options.refresh:
-            return declared, _offline(workspace, options, declared, loaded.state.records, loaded)
-        async with connect(declared, store.path) as platform:
-            records = dict(loaded.state.records)
-            run = _run(declared, options, platform, _NoJournal(), _ignore, loaded.open_intents)
-            unsettled = await settle_at_once(run, records)
-            mark = _bookmark(store, options, loaded)
-            seen = await look(workspace, options, declared, platform, records, loaded, unsettled, mark)
-            if not loaded.journal_entries:
-                bookmarks.save(store.path, loaded.text_digest, seen.bookmark if len(records) >= WORTH_IT else None)
-            return declared, seen.plan
+            return here.declared, _offline(workspace, options, here, here.loaded.state.records)
+        async with connect(here.declared, here.store.path) as platform:
+            records = dict(here.loaded.state.records)
+            intents = here.loaded.open_intents
+            settled = await _settled(platform.catalog, options, intents)
+            record_entries(records, settled.entries)
+            seen = await refreshed_plan(
+                platform.catalog, workspace, options, here, records, settled.undecided, _bookmark(here, options)
+            )
+        _keep_bookmark(here, records, seen, options)
+        return here.declared, seen.plan
+
+
+def _keep_bookmark(here: Opened, records: Mapping[str, Record], seen: Refreshed, options: Options) -> None:
+    """Remember up to where Catalog was read, unless it was read for a few targets only."""
+    if not here.loaded.journal_entries and not options.scope.targets.patterns:
+        bookmark = seen.bookmark if len(records) >= WORTH_IT else None
+        bookmarks.save(here.store.path, here.loaded.text_digest, bookmark)
+
+
+# -- apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +120,41 @@ async def apply(
     `approve` gets the plan and returns what of it may be done, or None. Raises `ReconcilerError` before the first
     change; after it, what happened is in the account.
     """
-    declared = declare(workspace)
-    store = open_store(workspace, declared)
-    with hold(store.lock_path, "apply", options.lock_timeout):
-        loaded = store.load()
-        _check_scope(options, declared, loaded.state.records)
-        async with AsyncExitStack() as stack:
-            platform = await stack.enter_async_context(connect(declared, store.path))
-            records = dict(loaded.state.records)
-            unsettled = await _settle(store, declared, options, platform, loaded, records)
-            mark = _bookmark(store, options, loaded)
-            seen = await look(workspace, options, declared, platform, records, loaded, unsettled, mark)
-            allowed = approve(declared, seen.plan)
-            if allowed is None:
-                return Applied(declared, seen.plan, None)
-            check(allowed, declared, options)
-            before = dict(records)
-            if not allowed.changes and not unsettled:
-                _commit(store, State(declared.identity, records), before, seen)
-                return Applied(declared, allowed, None)
-            journal = await stack.enter_async_context(store.open_journal())
-            run = _run(declared, options, platform, journal, listener, unsettled, stop)
-            account = await carry_out(allowed, run, records)
+    lock = Lock("apply", options.lock_timeout)
+    async with connected(workspace, connect, lock, scope=options.checked_scope) as session:
+        declared, records = session.declared, dict(session.loaded.state.records)
+        undecided = await _settle(session, options, records)
+        seen = await refreshed_plan(
+            session.platform.catalog, workspace, options, session, records, undecided, _bookmark(session, options)
+        )
+        allowed = approve(declared, seen.plan)
+        if allowed is None:
+            return Applied(declared, seen.plan, None)
+        check(allowed, declared, options)
+        before = dict(records)
+        if not allowed.changes and not undecided:
+            _commit(session.store, State(declared.identity, records), before, seen)
+            return Applied(declared, allowed, None)
+        async with session.store.open_journal() as journal:
+            run = Run(
+                identity=declared.identity,
+                platform=session.platform,
+                ledger=Ledger(journal, records),
+                listener=listener,
+                stop=stop,
+                slots=Slots(options.pace.parallelism, stop),
+                pace=options.pace,
+                intents={intent.address: intent for intent in undecided},
+                contents=declared.contents,
+                wait=options.wait,
+            )
+            account = await carry_out(allowed, run)
         try:
-            _commit(store, State(declared.identity, records), before, seen)
+            _commit(session.store, State(declared.identity, records), before, seen)
         except ReconcilerError as error:  # the disk refuses: the journal still has it all, and the account says so
             if account.cause is None:
                 account.cause = error
         return Applied(declared, allowed, account)
-
-
-def _check_scope(options: Options, declared: Declared, records: Mapping[str, Record]) -> None:
-    mistake = None if options.is_recalled else unmatched(options.scope, declared.desired.keys() | records.keys())
-    if mistake is not None:
-        raise mistake
 
 
 def check(proposed: Plan, declared: Declared, options: Options) -> None:
@@ -157,13 +166,15 @@ def check(proposed: Plan, declared: Declared, options: Options) -> None:
         raise problem
 
 
-def _bookmark(store: Store, options: Options, loaded: Loaded) -> Bookmark | None:
-    """Up to where Catalog was read for this very state; None when everything is to be read."""
-    scope = options.scope
-    reads_all = options.full_refresh or not options.refresh or scope.destroy or scope.refresh_only
-    if reads_all or loaded.journal_entries or len(loaded.state.records) < WORTH_IT:
-        return None
-    return bookmarks.load(store.path, loaded.text_digest)
+async def _settle(session: Session, options: Options, records: dict[str, Record]) -> Sequence[Intent]:
+    """Decide by one look what an earlier run left open, and make the decisions durable."""
+    intents = session.loaded.open_intents
+    if not intents:
+        return ()
+    async with session.store.open_journal() as journal:
+        settled = await _settled(session.platform.catalog, options, intents)
+        await Ledger(journal, records).write(*settled.entries)
+    return settled.undecided
 
 
 def _commit(store: Store, state: State, before: Mapping[str, Record], seen: Refreshed) -> None:
@@ -173,69 +184,69 @@ def _commit(store: Store, state: State, before: Mapping[str, Record], seen: Refr
     bookmarks.save(store.path, digest, bookmark and bookmark.after(before, state.records))
 
 
-async def _settle(
-    store: Store,
-    declared: Declared,
-    options: Options,
-    platform: Platform,
-    loaded: Loaded,
-    records: dict[str, Record],
-) -> list[Intent]:
-    """Decide by one look what an earlier run left open, and make the decisions durable."""
-    if not loaded.open_intents:
-        return []
-    async with store.open_journal() as journal:
-        run = _run(declared, options, platform, journal, _ignore, loaded.open_intents)
-        return await settle_at_once(run, records)
+# -- what both rest on
 
 
-async def look(
+async def refreshed_plan(
+    catalog: Catalog,
     workspace: Workspace,
     options: Options,
-    declared: Declared,
-    platform: Platform,
+    here: Opened | Session,
     records: Mapping[str, Record],
-    loaded: Loaded,
-    unsettled: Sequence[Intent],
+    undecided: Sequence[Intent],
     bookmark: Bookmark | None = None,
 ) -> Refreshed:
     """The plan for the records as Catalog is now; with a bookmark only what changed since is read.
 
     Raises `ManifestInvalid` when a dataset does not exist, naming the line that declares it.
     """
-    sides = _sides(declared, records)
+    declared, age_ms = here.declared, here.loaded.age_ms
+    inputs = _inputs(declared, records)
     if not options.refresh:
-        offline = _offline(workspace, options, declared, records, loaded)
-        sides = _narrowed(sides, {c.previous_address or c.address for c in offline.changes})
-    age = None if loaded.age_ms is None else loaded.age_ms / 1000
-    refreshed = await refresh(
-        platform,
-        Look(
-            sides=sides,
-            scope=options.scope,
-            today=workspace.today,
-            patience=Patience(options.settle, age),
-            unsettled=len(unsettled),
-            accept_all_missing=options.ignore_limits or options.scope.destroy,
-            listings=options.refresh,
-            bookmark=bookmark,
-        ),
+        offline = _offline(workspace, options, here, records)
+        inputs = _narrowed(inputs, {c.previous_address or c.address for c in offline.changes})
+    request = RefreshRequest(
+        inputs,
+        workspace.today,
+        options.scope,
+        settle=options.pace.settle,
+        state_age=None if age_ms is None else age_ms / 1000,
+        unsettled=len(undecided),
+        accept_all_missing=options.ignore_limits or options.scope.destroy,
+        listings=options.refresh,
+        bookmark=bookmark,
     )
+    refreshed = await refresh(catalog, request)
     if refreshed.absent_datasets:
         raise ManifestInvalid(_absent(declared, refreshed.absent_datasets))
     plan = replace(refreshed.plan, recorded=len(records), declared=len(declared.desired))
     return replace(refreshed, plan=plan)
 
 
-def _offline(
-    workspace: Workspace, options: Options, declared: Declared, records: Mapping[str, Record], loaded: Loaded
-) -> Plan:
-    sides = _sides(declared, records)
-    return make_plan(sides, today=workspace.today, scope=options.scope, unsettled=len(loaded.open_intents))
+def _bookmark(here: Opened | Session, options: Options) -> Bookmark | None:
+    """Up to where Catalog was read for this very state; None when everything is to be read."""
+    scope, loaded = options.scope, here.loaded
+    reads_all = options.full_refresh or not options.refresh or scope.destroy or scope.refresh_only
+    if reads_all or loaded.journal_entries or len(loaded.state.records) < WORTH_IT:
+        return None
+    return bookmarks.load(here.store.path, loaded.text_digest)
 
 
-def _sides(declared: Declared, records: Mapping[str, Record]) -> Sides:
-    return Sides(
+async def _settled(catalog: Catalog, options: Options, intents: Collection[Intent]) -> Settled:
+    return await settle_at_once(catalog, intents, now=time(), settle=options.pace.settle)
+
+
+def _offline(workspace: Workspace, options: Options, here: Opened | Session, records: Mapping[str, Record]) -> Plan:
+    return make_plan(
+        _inputs(here.declared, records),
+        today=workspace.today,
+        scope=options.scope,
+        unsettled=len(here.loaded.open_intents),
+    )
+
+
+def _inputs(declared: Declared, records: Mapping[str, Record]) -> PlanInputs:
+    return PlanInputs(
         identity=declared.identity,
         desired=declared.desired,
         records=records,
@@ -245,15 +256,15 @@ def _sides(declared: Declared, records: Mapping[str, Record]) -> Sides:
     )
 
 
-def _narrowed(sides: Sides, addresses: Collection[str]) -> Sides:
-    """The sides, reduced to some addresses and where those were moved to."""
+def _narrowed(inputs: PlanInputs, addresses: Collection[str]) -> PlanInputs:
+    """The inputs, reduced to some addresses and where those were moved to."""
     wanted = set(addresses)
-    wanted.update(move.target for move in sides.moves if move.origin in wanted)
+    wanted.update(move.target for move in inputs.moves if move.origin in wanted)
     return replace(
-        sides,
-        desired={address: each for address, each in sides.desired.items() if address in wanted},
-        records={address: each for address, each in sides.records.items() if address in wanted},
-        imports=[entry for entry in sides.imports if entry.target in wanted],
+        inputs,
+        desired={address: each for address, each in inputs.desired.items() if address in wanted},
+        records={address: each for address, each in inputs.records.items() if address in wanted},
+        imports=[entry for entry in inputs.imports if entry.target in wanted],
     )
 
 
@@ -276,36 +287,3 @@ def _absent(declared: Declared, absent: Collection[str]) -> tuple[Diagnostic, ..
 
 def _id_place(place: Place, environment: str) -> Place:
     return replace(place, route=("id", environment))
-
-
-def _run(
-    declared: Declared,
-    options: Options,
-    platform: Platform,
-    journal: Journal,
-    listener: Listener,
-    intents: Sequence[Intent],
-    stop: Stop | None = None,
-) -> Run:
-    return Run(
-        identity=declared.identity,
-        platform=platform,
-        journal=journal,
-        listener=listener,
-        stop=stop or Stop(),
-        pace=Pace(parallelism=options.parallelism, settle=options.settle),
-        intents={intent.address: intent for intent in intents},
-        contents=declared.contents,
-        wait=options.wait,
-    )
-
-
-class _NoJournal:
-    """The journal of a run that writes nothing."""
-
-    async def append(self, *entries: Entry) -> None:
-        """Nothing is durable, since nothing is done."""
-
-
-def _ignore(event: object) -> None:
-    """Hear nothing."""

@@ -26,7 +26,7 @@ class CreateRequest:
     """Batch ids that this one replays, without the `$` of the wire."""
 
 
-class Action(StrEnum):
+class Verb(StrEnum):
     """What can be asked of an existing batch (aep-api.md §5.3)."""
 
     COMPLETE = "COMPLETE"
@@ -68,11 +68,10 @@ class Contents(Protocol):
         ...
 
 
-class Platform(Protocol):
-    """AEP, reduced to what reconciliation asks of it. Every method raises `PlatformError`.
+class Catalog(Protocol):
+    """What AEP's Catalog tells: nothing here changes anything. Every method raises `PlatformError`.
 
-    Reads and idempotent writes are repeated inside until they succeed, are rejected, or run out of time. A create is
-    never repeated after its outcome became unknown: `OutcomeUnknown` leaves that decision to the engine.
+    Reads are repeated inside until they succeed, are rejected, or run out of time.
     """
 
     async def dataset_exists(self, dataset: str) -> bool:
@@ -112,6 +111,14 @@ class Platform(Protocol):
         """Every batch that carries exactly one of the external ids."""
         ...
 
+
+class Ingestion(Protocol):
+    """What can be done to batches. Every method raises `PlatformError`.
+
+    Idempotent writes are repeated inside. A create is never repeated after its outcome became unknown:
+    `OutcomeUnknown` leaves that decision to the caller.
+    """
+
     async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
         """Create the batch and return its id.
 
@@ -128,7 +135,7 @@ class Platform(Protocol):
         """
         ...
 
-    async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
+    async def act(self, batch: str, verb: Verb, *, in_doubt: bool = False) -> None:
         """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it.
 
         `in_doubt` says that it may have been asked for before: then the batch is looked at first.
@@ -138,6 +145,14 @@ class Platform(Protocol):
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
         """Read, merge and write the batch's tags under `If-Match`; system tags and foreign tags survive."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """AEP for one environment. What only reads is given the Catalog alone."""
+
+    catalog: Catalog
+    ingestion: Ingestion
 
 
 class Journal(Protocol):

@@ -10,9 +10,9 @@ from reconciler.core.address import is_address
 from reconciler.core.errors import SettingsInvalid, StateMismatch
 from reconciler.core.states.merge import merge as merge_states
 from reconciler.core.states.state import State, dump, parse
+from reconciler.session import open_store
 from reconciler.storage.lock import hold
-from reconciler.storage.store import Store
-from reconciler.workspace import identify, state_path
+from reconciler.workspace import identify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,15 +22,9 @@ if TYPE_CHECKING:
     from reconciler.workspace import Workspace
 
 
-def open_store(workspace: Workspace) -> Store:
-    """The store of the chosen environment; only the project file is read for it."""
-    identity = identify(workspace)
-    return Store(state_path(workspace, identity.environment), identity, workspace.disk)
-
-
 def read(workspace: Workspace) -> Loaded:
     """The records, with what an unfinished run left in its journal."""
-    return open_store(workspace).load()
+    return open_store(workspace, identify(workspace)).load()
 
 
 def one(workspace: Workspace, address: str) -> Record:
@@ -53,7 +47,7 @@ def move(workspace: Workspace, origin: str, target: str) -> None:
         raise SettingsInvalid(
             f"`{target}` is not an address", hint="an address is `dataset/batch` or `dataset/batch/key`"
         )
-    store = open_store(workspace)
+    store = open_store(workspace, identify(workspace))
     with hold(store.lock_path, "state mv", 0.0):
         state = store.load().state
         record = _held(state, origin)
@@ -68,7 +62,7 @@ def move(workspace: Workspace, origin: str, target: str) -> None:
 
 def remove(workspace: Workspace, address: str) -> Record:
     """Forget the record at an address; the batch stays."""
-    store = open_store(workspace)
+    store = open_store(workspace, identify(workspace))
     with hold(store.lock_path, "state rm", 0.0):
         state = store.load().state
         record = _held(state, address)

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 from reconciler.core.batch import Record, StatusClass
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
-from reconciler.core.plans.content import as_found
-from reconciler.core.plans.decide import external_id, spec_of
+from reconciler.core.plans.content import as_found, with_content_of
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Action
-from reconciler.core.plans.planner import generation_of
 from reconciler.core.plans.policy import check_conflicts
+from reconciler.core.plans.prior import spec_of
 from reconciler.core.states.state import State
-from reconciler.operations import look, open_store
-from reconciler.storage.lock import hold
+from reconciler.operations import refreshed_plan
+from reconciler.session import Lock, connected, opened
 from reconciler.storage.store import Loaded
-from reconciler.workspace import declare
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed
     from reconciler.core.plans.plan import Plan
-    from reconciler.operations import Connect, Options
+    from reconciler.operations import Options
+    from reconciler.ports import Catalog
+    from reconciler.session import Connect
     from reconciler.storage.store import Store
-    from reconciler.workspace import Declared, Workspace
+    from reconciler.workspace import Workspace
 
 
 async def import_batch(workspace: Workspace, address: str, batch: str, connect: Connect) -> Record:
@@ -33,66 +33,64 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
 
     Raises `NotFound` when the batch is not in the sandbox and `StateMismatch` when it cannot stand at the address.
     """
-    declared = declare(workspace)
-    desired = declared.desired.get(address)
-    if desired is None:
-        raise SettingsInvalid(
-            f"`{address}` is not declared", hint="declare it in a manifest first, then import its batch"
-        )
-    store = open_store(workspace, declared)
-    with hold(store.lock_path, "import", 0.0):
-        loaded = store.load()
-        async with connect(declared, store.path) as platform:
-            observed = (await platform.batches_by_id([batch])).get(batch)
-            if observed is None:
-                raise NotFound(
-                    f"batch `{batch}` is not in sandbox `{declared.environment.sandbox}`",
-                    hint="check the id, the environment and its sandbox",
-                )
-            carried = observed.external_id
-            same = await platform.batches_by_external_id([carried]) if carried else []
-        records = dict(loaded.state.records)
+    with opened(workspace, Lock("import")) as here:
+        desired = here.declared.desired.get(address)
+        if desired is None:
+            raise SettingsInvalid(
+                f"`{address}` is not declared", hint="declare it in a manifest first, then import its batch"
+            )
+        async with connect(here.declared, here.store.path) as platform:
+            observed, same = await _with_rivals(platform.catalog, batch, here.declared.environment.sandbox)
+        records = dict(here.loaded.state.records)
         _check_importable(records, desired, observed)
-        first = external_id(declared.identity, desired, 1)
-        generation = generation_of(desired, first, carried or "")
+        ids = here.declared.identity.external_ids(address, desired.external_id)
         known = records.get(address)
         record = Record(
             address=address,
             id=batch,
             dataset=desired.dataset,
-            external_id=carried or batch,
-            generation=generation or (known.generation + 1 if known else 1),
+            external_id=observed.external_id or batch,
+            generation=ids.generation(observed.external_id or "") or (known.generation + 1 if known else 1),
             on_remove=desired.lifecycle.on_remove,
             spec=spec_of(observed, desired),
             rivals=_rivals(batch, same, known),
         )
         record = as_found(desired, observed, record)
-        store.commit(State(declared.identity, {**records, address: record}))
+        here.store.commit(State(here.declared.identity, {**records, address: record}))
     return record
 
 
-async def look_up(workspace: Workspace, record: Record, connect: Connect) -> Observed | None:
+async def _with_rivals(catalog: Catalog, batch: str, sandbox: str) -> tuple[Observed, list[Observed]]:
+    """The batch, and all that carry its external id. Raises `NotFound`."""
+    observed = (await catalog.batches_by_id([batch])).get(batch)
+    if observed is None:
+        raise NotFound(
+            f"batch `{batch}` is not in sandbox `{sandbox}`", hint="check the id, the environment and its sandbox"
+        )
+    carried = observed.external_id
+    return observed, await catalog.batches_by_external_id([carried]) if carried else []
+
+
+async def observe(workspace: Workspace, record: Record, connect: Connect) -> Observed | None:
     """The recorded batch as Catalog shows it now; None when it does not."""
-    declared = declare(workspace, fingerprints=False)
-    async with connect(declared, open_store(workspace, declared).path) as platform:
-        return (await platform.batches_by_id([record.id])).get(record.id)
+    async with connected(workspace, connect, None, fingerprints=False) as session:
+        return (await session.platform.catalog.batches_by_id([record.id])).get(record.id)
 
 
 async def discover(workspace: Workspace, dataset: str, connect: Connect) -> list[Observed]:
     """The live batches of a dataset that no record and no marker of ours accounts for: what could be imported."""
-    declared = declare(workspace)
-    store = open_store(workspace, declared)
-    recorded = {record.id for record in store.load().state.records.values()}
-    async with connect(declared, store.path) as platform:
-        if not await platform.dataset_exists(dataset):
+    async with connected(workspace, connect, None) as session:
+        catalog = session.platform.catalog
+        recorded = {record.id for record in session.loaded.state.records.values()}
+        if not await catalog.dataset_exists(dataset):
             raise NotFound(
-                f"dataset `{dataset}` does not exist in sandbox `{declared.environment.sandbox}`",
+                f"dataset `{dataset}` does not exist in sandbox `{session.declared.environment.sandbox}`",
                 hint="check the id, the environment and its sandbox",
             )
         idle = DEAD | {StatusClass.FAILED}
         return [
             batch
-            async for batch in platform.list_batches(dataset, {})
+            async for batch in catalog.list_batches(dataset, {})
             if batch.status_class not in idle and batch.id not in recorded and PROJECT_TAG not in batch.tags
         ]
 
@@ -140,13 +138,12 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
 
     Raises `Refused` when two batches claim one address.
     """
-    declared = declare(workspace)
-    store = open_store(workspace, declared)
-    with hold(store.lock_path, "state rebuild", options.lock_timeout):
-        loaded = _readable(store, declared)
-        old = loaded.state.records
-        async with connect(declared, store.path) as platform:
-            seen = await look(workspace, options, declared, platform, old, loaded, loaded.open_intents)
+    lock = Lock("state rebuild", options.lock_timeout)
+    async with connected(workspace, connect, lock, load=_readable) as session:
+        declared, old = session.declared, session.loaded.state.records
+        seen = await refreshed_plan(
+            session.platform.catalog, workspace, options, session, old, session.loaded.open_intents
+        )
         found = seen.plan
         problem = check_conflicts(found)
         if problem is not None:
@@ -155,29 +152,22 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
         records = {address: record for address, record in old.items() if address not in missing}
         for change in found.changes:
             if change.action in {Action.ADOPT, Action.IMPORT} and change.after is not None:
-                records[change.address] = _as_it_is(change.after, change.before)
+                records[change.address] = replace(with_content_of(change.before, change.after), deposed=())
             elif change.before is not None and change.before.address not in old:
                 records[change.before.address] = change.before  # found, and about to be changed
         state = State(declared.identity, records)
-        store.replace(state)
+        session.store.replace(state)
     return Rebuilt(state, len(declared.desired.keys() - records.keys()))
 
 
-def _readable(store: Store, declared: Declared) -> Loaded:
+def _readable(store: Store) -> Loaded:
     """What can still be read: a damaged journal is set aside by the first attempt, and the state may be whole."""
     for _ in range(2):
         try:
             return store.load()
         except StateError:
             continue
-    return Loaded.empty(declared.identity)
-
-
-def _as_it_is(after: Record, before: Record | None) -> Record:
-    """The planned record, but with the content that the batch has before anything is done."""
-    if before is None:
-        return replace(after, deposed=())
-    return replace(after, deposed=(), files=before.files, begun=before.begun, stage=before.stage)
+    return Loaded.empty(store.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,16 +181,15 @@ class Report:
     def is_sound(self) -> bool:
         """Whether state, journal and Catalog tell one story."""
         plan = self.plan
-        lost = any(change.before is not None and change.reason.name == "LOST_RECORD" for change in plan.changes)
-        return not (plan.conflicts or plan.drift or plan.orphans or self.unsettled or lost)
+        found = any(change.action is Action.ADOPT for change in plan.changes)
+        return not (plan.conflicts or plan.drift or plan.orphans or self.unsettled or found)
 
 
 async def check(workspace: Workspace, options: Options, connect: Connect) -> Report:
     """Compare state, journal and Catalog; changes nothing."""
-    declared = declare(workspace)
-    store = open_store(workspace, declared)
-    with hold(store.lock_path, "state check", 0.0, required=False):
-        loaded = store.load()
-        async with connect(declared, store.path) as platform:
-            seen = await look(workspace, options, declared, platform, loaded.state.records, loaded, loaded.open_intents)
+    async with connected(workspace, connect, Lock("state check", required=False)) as session:
+        loaded = session.loaded
+        seen = await refreshed_plan(
+            session.platform.catalog, workspace, options, session, loaded.state.records, loaded.open_intents
+        )
     return Report(seen.plan, len(loaded.open_intents))

@@ -69,7 +69,7 @@ class Declared:
         return frozenset(each.dataset for each in self.desired.values())
 
 
-def declare(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
+def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
     """Read and expand the manifests, and fingerprint the files that they name.
 
     Raises `ManifestInvalid` with every mistake that they have, and `ContentChanged`.
@@ -99,7 +99,7 @@ def declare(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
 def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
     """Every finding in the manifests and the files that they name, offline."""
     try:
-        return declare(workspace, fingerprints=False).warnings
+        return load_declared(workspace, fingerprints=False).warnings
     except ManifestInvalid as invalid:
         return invalid.diagnostics
 

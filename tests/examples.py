@@ -9,7 +9,7 @@ from reconciler.core.batch import Desired, Lifecycle, Observed, OnRemove, Record
 from reconciler.core.diagnostics import Place
 from reconciler.core.identity import Identity
 from reconciler.core.plans.observation import Observation
-from reconciler.core.plans.planner import Scope, Sides, make_plan
+from reconciler.core.plans.planner import PlanInputs, Scope, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ def recorded(
     rivals: tuple[str, ...] = (),
 ) -> Record:
     """A recorded batch."""
-    external = external_id or WHO.external_id(address, generation)
+    external = external_id or WHO.external_ids(address).of(generation)
     return Record(address, id, dataset, external, generation, on_remove, spec or Spec(), deposed, rivals)
 
 
@@ -73,7 +73,7 @@ def observed(
         id=id,
         status=status,
         datasets=frozenset({dataset}),
-        external_id=external_id or WHO.external_id(address, generation),
+        external_id=external_id or WHO.external_ids(address).of(generation),
         tags={name: tuple(values) for name, values in marked.items()},
         format=format,
         predecessors=predecessors,
@@ -92,7 +92,7 @@ def plan_of(
     scope: Scope | None = None,
 ) -> Plan:
     """The plan for three sides; `seen=None` is `--no-refresh`."""
-    sides = Sides(
+    sides = PlanInputs(
         identity=WHO,
         desired={each.address: each for each in wanted},
         records={each.address: each for each in known},

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.core.errors import Conflict, NeverSent, OutcomeUnknown, PlatformError, Refused, Rejected, Throttled
-from reconciler.core.plans.observation import DEAD
+from reconciler.apply.settling import find_live_batch, unsettled_until
+from reconciler.core.errors import Conflict, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
 
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
-    from reconciler.core.batch import Observed, Record
-    from reconciler.core.states.journal import Entry
+    from reconciler.core.batch import Record
 
 LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
 
@@ -21,56 +20,36 @@ ATTEMPTS = 4
 """How often one create may be sent when each time no verdict came back and looking found nothing."""
 
 
-class Host(Protocol):
-    """What a creation needs of the engine that it runs in."""
-
-    run: Run
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing new may be started."""
-        ...
-
-    async def write(self, *entries: Entry) -> None:
-        """Make the entries durable, then true."""
-        ...
-
-    async def wait(self, seconds: float) -> None:
-        """Sleep, while others may take their turn."""
-        ...
-
-
 class Creation:
     """One create, from its intent to its verdict."""
 
-    def __init__(self, host: Host, after: Record, predecessors: tuple[str, ...]) -> None:
-        self.host = host
-        self.run_ = host.run
+    def __init__(self, run: Run, after: Record, predecessors: tuple[str, ...]) -> None:
+        self.run = run
         self.after = after
         self.request = CreateRequest(
             dataset=after.dataset,
             external_id=after.external_id,
             spec=after.spec,
-            marker=self.run_.identity.marker(after.address),
+            marker=run.identity.marker(after.address),
             predecessors=predecessors,
         )
         self.predecessors = predecessors
         self.intent: Intent | None = None
-        earlier = self.run_.intents.get(after.address)
+        earlier = run.intents.get(after.address)
         self.earlier = earlier if earlier and earlier.external_id == after.external_id else None
         self.in_doubt = self.earlier is not None
         """Whether any request for this generation, now or in an earlier run, still lacks a verdict."""
 
-    async def run(self) -> tuple[str, bool]:
+    async def create(self) -> tuple[str, bool]:
         """The batch's id, and whether it was found rather than made."""
         if self.earlier is not None:
-            found = await self._look(self.run_.pace.patience_for(self.earlier))
+            found = await self._look(unsettled_until(self.earlier, self.run.now(), self.run.pace.settle))
             if found is not None:
                 return found, True
         doubt: OutcomeUnknown | None = None
         for _ in range(ATTEMPTS):
             try:
-                return await self.run_.platform.create(self.request, about_to_send=self._about_to_send), False
+                return await self._send(), False
             except Rejected as error:
                 return await self._despite(error), True
             except (NeverSent, Throttled, Stopped):
@@ -78,10 +57,10 @@ class Creation:
                 raise
             except OutcomeUnknown as error:
                 self.in_doubt, doubt = True, error
-            found = await self._look(self.run_.pace.now() + self.run_.pace.settle)
+            found = await self._look(self.run.now() + self.run.pace.settle)
             if found is not None:
                 return found, True
-            if self.host.is_over:
+            if self.run.stop.is_over:
                 break
         raise OutcomeUnknown(
             "the create got no answer, and Catalog does not show the batch",
@@ -91,8 +70,11 @@ class Creation:
             request_id=doubt.request_id if doubt else None,
         )
 
+    async def _send(self) -> str:
+        return await self.run.platform.ingestion.create(self.request, about_to_send=self._about_to_send)
+
     async def _about_to_send(self) -> None:
-        if self.host.is_over:
+        if self.run.stop.is_over:
             raise Stopped
         after = self.after
         # Written anew for each time it leaves: the next run judges Catalog's lag by the last one.
@@ -105,15 +87,15 @@ class Creation:
             spec=after.spec,
             deposed=after.deposed,
             predecessors=self.predecessors,
-            at=int(self.run_.pace.now() * 1000),
+            at=int(self.run.now() * 1000),
         )
-        await self.host.write(self.intent)
+        await self.run.ledger.write(self.intent)
 
     async def _despite(self, error: Rejected) -> str:
         """A refusal may mean that the external id is taken: by a request of ours whose answer was lost."""
-        patience = self.run_.pace.settle if self.in_doubt or isinstance(error, Conflict) else 0.0
+        patience = self.run.pace.settle if self.in_doubt or isinstance(error, Conflict) else 0.0
         taken = self.in_doubt or (error.status in {400, 409})
-        found = await self._look(self.run_.pace.now() + patience) if taken else None
+        found = await self._look(self.run.now() + patience) if taken else None
         if found is not None:
             return found
         await self._void()
@@ -121,12 +103,12 @@ class Creation:
 
     async def _void(self) -> None:
         if self.intent is not None and not self.in_doubt:
-            await self.host.write(Void(self.after.address, self.after.generation))
+            await self.run.ledger.write(Void(self.after.address, self.after.generation))
 
     async def _look(self, until: float) -> str | None:
         unanswered = "the create got no answer, and Catalog could not be asked for the batch"
         try:
-            found = await look(self.host, self.after.external_id, self.after.dataset, until)
+            found = await find_live_batch(self.run, self.after.external_id, self.after.dataset, until)
         except Stopped:
             raise OutcomeUnknown(unanswered, detail="the run was interrupted", hint=LOOKS_FIRST) from None
         except PlatformError as error:
@@ -134,30 +116,3 @@ class Creation:
                 unanswered, detail=error.summary, hint=LOOKS_FIRST, status=error.status, request_id=error.request_id
             ) from error
         return found.id if found else None
-
-
-async def look(host: Host, external_id: str, dataset: str, until: float) -> Observed | None:
-    """The live batch that carries the external id, asked for until epoch second `until`.
-
-    Raises `Refused` when there are two. Lets others take their turn while it waits.
-    """
-    delay = host.run.pace.first_look
-    while True:
-        found = await _carrier(host, external_id, dataset)
-        left = until - host.run.pace.now()
-        if found is not None or left <= 0 or host.is_over:
-            return found
-        await host.wait(min(delay, left))
-        delay = min(delay * 2, host.run.pace.longest_look)
-
-
-async def _carrier(host: Host, external_id: str, dataset: str) -> Observed | None:
-    batches = await host.run.platform.batches_by_external_id([external_id])
-    live = [b for b in batches if b.status_class not in DEAD and (not b.datasets or dataset in b.datasets)]
-    if len(live) > 1:
-        ids = ", ".join(f"`{batch.id}`" for batch in sorted(live, key=lambda batch: batch.id))
-        raise Refused(
-            f"{len(live)} live batches carry its external id: {ids}",
-            hint="decide which one is right with `reconciler import ADDRESS BATCH_ID`, then abort the other",
-        )
-    return live[0] if live else None

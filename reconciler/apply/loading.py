@@ -15,16 +15,15 @@ from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.errors import LoadFailed, NeverSent, ReconcilerError, Rejected, Throttled
 from reconciler.core.plans.events import Sent, Waiting
 from reconciler.core.states.journal import Staged, Uploaded, Uploading
-from reconciler.ports import Action, FilePlace
+from reconciler.ports import FilePlace, Verb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from reconciler.core.batch import File, Observed
-    from reconciler.core.plans.events import Event
-    from reconciler.core.states.journal import Step
+    from reconciler.apply.run import Listener, Run
+    from reconciler.core.batch import File, Observed, Record
     from reconciler.core.states.progress import Progress
-    from reconciler.ports import Content, Contents, Platform
+    from reconciler.ports import Content
 
 FILES_AT_ONCE = 4
 """Files of one batch on their way; the platform's width bounds all batches together."""
@@ -42,30 +41,11 @@ MOST_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What loading works with, all of it the engine's."""
-
-    platform: Platform
-    contents: Contents
-    write: Callable[[Step], Awaitable[None]]
-    """Makes a step durable, and takes it into account."""
-    note: Callable[[Event], None]
-    is_over: Callable[[], bool]
-    """Whether nothing new may be started."""
-    pause: Callable[[float], Awaitable[None]]
-    """Sleeps some seconds without keeping other addresses from their turn."""
-    longest_wait: float
-    """Seconds."""
-
-
-@dataclass(frozen=True, slots=True)
 class Loading:
     """One batch that is being filled."""
 
-    means: Means
-    address: str
-    batch: str
-    dataset: str
+    run: Run
+    record: Record
     progress: Progress
 
     async def upload(self, files: Sequence[File]) -> None:
@@ -88,25 +68,25 @@ class Loading:
                 errors.append(error)
 
     async def _upload(self, file: File) -> None:
-        if self.means.is_over():
+        if self.run.stop.is_over:
             raise Stopped
-        content = _Told(self.means.contents.open(self.address, file), self.means.note)
+        content = _Told(self.run.contents.open(self.record.address, file), self.run.listener)
         resume = self.progress.is_begun(file)
         if not resume:
-            await self.means.write(Uploading(self.address, self.batch, file))
-        place = FilePlace(self.batch, self.dataset, file.name)
-        await self.means.platform.upload(place, content, resume=resume)
-        await self.means.write(Uploaded(self.address, self.batch, file))
+            await self.run.ledger.write(Uploading(self.record.address, self.record.id, file))
+        place = FilePlace(self.record.id, self.record.dataset, file.name)
+        await self.run.platform.ingestion.upload(place, content, resume=resume)
+        await self.run.ledger.write(Uploaded(self.record.address, self.record.id, file))
 
     async def complete(self) -> None:
         """COMPLETE: once in effect, whatever is cut and however often a run dies."""
-        if self.means.is_over():
+        if self.run.stop.is_over:
             raise Stopped
         in_doubt = self.progress.stage is Stage.COMPLETING
         if not in_doubt:
             await self._stage(Stage.COMPLETING)
         try:
-            await self.means.platform.act(self.batch, Action.COMPLETE, in_doubt=in_doubt)
+            await self.run.platform.ingestion.act(self.record.id, Verb.COMPLETE, in_doubt=in_doubt)
         except (Rejected, NeverSent, Throttled):
             if not in_doubt:
                 await self._stage(Stage.OPEN)  # it had no effect: the batch takes files as before
@@ -114,32 +94,33 @@ class Loading:
         await self._stage(Stage.COMPLETED)
 
     async def _stage(self, stage: Stage) -> None:
-        await self.means.write(Staged(self.address, self.batch, stage))
+        await self.run.ledger.write(Staged(self.record.address, self.record.id, stage))
 
-    async def wait(self) -> Observed | None:
-        """What became of the completed batch; None when the run is to stop first.
 
-        Raises `LoadFailed` when AEP does not load it, or has not by the longest wait.
-        """
-        delay, left, unseen = FIRST_LOOK, self.means.longest_wait, 0.0
-        while True:
-            observed = (await self.means.platform.batches_by_id([self.batch])).get(self.batch)
-            status = observed.status_class if observed else StatusClass.OPEN
-            if observed is not None and status is StatusClass.DONE:
-                return observed
-            if observed is not None and status not in {StatusClass.OPEN, StatusClass.IN_FLIGHT}:
-                raise _failure(observed)
-            if self.means.is_over():
-                return None
-            unseen = 0.0 if observed is not None else unseen + delay
-            if left <= 0 or unseen > LONGEST_ABSENCE:
-                raise LoadFailed(
-                    f"AEP {'is still loading' if observed is not None else 'does not show'} batch `{self.batch}`",
-                    hint="nothing is lost: a later `reconciler plan` shows what became of it",
-                )
-            self.means.note(Waiting("waiting for AEP to load what is completed"))
-            await self.means.pause(min(delay, left))
-            delay, left = min(delay * 1.5, LONGEST_LOOK), left - delay
+async def loaded(run: Run, batch: str) -> Observed | None:
+    """What became of a completed batch, once AEP has loaded it; None when the run is to stop first. Needs a slot.
+
+    Raises `LoadFailed` when AEP does not load it, or has not by the longest wait.
+    """
+    delay, left, unseen = FIRST_LOOK, run.pace.longest_wait, 0.0
+    while True:
+        observed = (await run.platform.catalog.batches_by_id([batch])).get(batch)
+        status = observed.status_class if observed else StatusClass.OPEN
+        if observed is not None and status is StatusClass.DONE:
+            return observed
+        if observed is not None and status not in {StatusClass.OPEN, StatusClass.IN_FLIGHT}:
+            raise _failure(observed)
+        if run.stop.is_over:
+            return None
+        unseen = 0.0 if observed is not None else unseen + delay
+        if left <= 0 or unseen > LONGEST_ABSENCE:
+            raise LoadFailed(
+                f"AEP {'is still loading' if observed is not None else 'does not show'} batch `{batch}`",
+                hint="nothing is lost: a later `reconciler plan` shows what became of it",
+            )
+        run.listener(Waiting("waiting for AEP to load what is completed"))
+        await run.slots.sleep(min(delay, left))
+        delay, left = min(delay * 1.5, LONGEST_LOOK), left - delay
 
 
 def _failure(observed: Observed) -> LoadFailed:
@@ -174,7 +155,7 @@ class _Told:
     """Content whose bytes are told as they leave."""
 
     content: Content
-    note: Callable[[Event], None]
+    listener: Listener
 
     @property
     def size(self) -> int:
@@ -185,4 +166,4 @@ class _Told:
         """Pass a stretch on."""
         async for chunk in self.content.chunks(first, stop):
             yield chunk
-            self.note(Sent(len(chunk)))
+            self.listener(Sent(len(chunk)))

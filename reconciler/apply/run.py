@@ -1,4 +1,4 @@
-"""What one apply works with: AEP, the journal, the pace, and the wish to stop. Values, but for that wish."""
+"""What the chains of one apply work with: AEP, the ledger, the pace, and the reason to start nothing new."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from time import time
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.core.errors import ContentChanged
+from reconciler.core.pace import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from reconciler.apply.ledger import Ledger
     from reconciler.core.batch import File
+    from reconciler.core.errors import ReconcilerError
     from reconciler.core.identity import Identity
+    from reconciler.core.pace import Pace
     from reconciler.core.plans.events import Event
     from reconciler.core.states.journal import Intent
-    from reconciler.ports import Content, Contents, Journal, Platform
+    from reconciler.ports import Content, Contents, Platform
+
+CHAINS_PER_REQUEST = 4
+"""Chains under way for each request that may be in flight: enough that none of the width is idle during an fsync."""
+
+MOST_WAITING = 1_000
+"""Chains that may wait for Catalog at the same time; beyond it nothing new is started: the service is down."""
 
 
 class Stopped(Exception):
@@ -32,21 +42,32 @@ class Listener(Protocol):
 
 
 class Stop:
-    """The wish to stop: nothing new is started, what flies may land. Set from a signal handler."""
+    """Why a run starts nothing new: a person asked, from a signal handler, or going on is pointless."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self.is_landing = False
-        """Whether requests may be under way, so that a stop has to wait for them."""
+        self.has_begun = False
+        """Whether requests may be under way, so that a stop has to wait for their answers."""
+        self.cause: ReconcilerError | None = None
+        """What made going on pointless: a failing disk, a refused credential, a service that is down."""
 
     @property
     def requested(self) -> bool:
-        """Whether someone asked."""
+        """Whether a person asked."""
         return self._event.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing new may be started."""
+        return self.requested or self.cause is not None
 
     def request(self) -> None:
         """Ask to stop."""
         self._event.set()
+
+    def give_up(self, cause: ReconcilerError) -> None:
+        """Start nothing new because of this error; the first one counts."""
+        self.cause = self.cause or cause
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, but not longer than until someone asks to stop."""
@@ -58,7 +79,7 @@ class Stop:
 
     async def pause(self, seconds: float) -> None:
         """Sleep between two attempts, with nothing in flight. Raises `Stopped` when someone asks to stop."""
-        if self.is_landing:
+        if self.has_begun:
             await self.sleep(seconds)
             if self.requested:
                 raise Stopped
@@ -66,26 +87,30 @@ class Stop:
             await asyncio.sleep(seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How wide and how patient an apply is."""
+class Slots:
+    """How many chains are under way; one that waits for AEP lets another one go."""
 
-    parallelism: int = 8
-    settle: float = 30.0
-    """Seconds that Catalog is given to show a batch whose create got no verdict."""
-    first_look: float = 0.1
-    """Seconds before the second look; doubled from look to look."""
-    longest_look: float = 4.0
-    """Seconds between two looks at the most."""
-    longest_wait: float = 3_600.0
-    """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
-    now: Callable[[], float] = field(default=time)
-    """Epoch seconds."""
+    def __init__(self, parallelism: int, stop: Stop) -> None:
+        self._slots = asyncio.Semaphore(parallelism * CHAINS_PER_REQUEST)
+        self._waiting = asyncio.Semaphore(MOST_WAITING)
+        self._stop = stop
 
-    def patience_for(self, intent: Intent) -> float:
-        """Until which epoch second the absence of the intent's batch proves nothing; a clock set back adds nothing."""
-        now = self.now()
-        return min(intent.at / 1000, now) + self.settle
+    async def acquire(self) -> None:
+        """Take a slot; whoever takes one gives it back with `release`."""
+        await self._slots.acquire()
+
+    def release(self) -> None:
+        """Give the slot back."""
+        self._slots.release()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep without the slot, but not longer than until someone asks to stop."""
+        async with self._waiting:
+            self.release()
+            try:
+                await self._stop.sleep(seconds)
+            finally:
+                await self.acquire()
 
 
 class NoContents:
@@ -98,16 +123,19 @@ class NoContents:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All that one apply works with."""
+    """All that the chains of one apply share."""
 
     identity: Identity
     platform: Platform
-    journal: Journal
+    ledger: Ledger
     listener: Listener
     stop: Stop
-    pace: Pace
-    intents: Mapping[str, Intent]
+    slots: Slots
+    pace: Pace = DEFAULT
+    intents: Mapping[str, Intent] = field(default_factory=dict)
     """Open intents of an earlier run, by address."""
     contents: Contents = field(default_factory=NoContents)
     wait: bool = False
     """Whether to wait for what AEP makes of the batches that are completed."""
+    now: Callable[[], float] = time
+    """Epoch seconds."""

@@ -51,7 +51,7 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         if presses > 1:
             _say("interrupted twice: leaving at once; the next run picks up from the journal")
             os._exit(ExitCode.INTERRUPTED)
-        if not stop.is_landing:
+        if not stop.has_begun:
             raise KeyboardInterrupt
         loop.call_soon_threadsafe(stop.request)
         _say("interrupted: starting nothing new, waiting for what is under way (again to leave now)")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.core.pace import DEFAULT, Pace
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
     from reconciler.apply.run import Stop
     from reconciler.cli.console import Console
-    from reconciler.operations import Connect, Options
+    from reconciler.operations import Options
+    from reconciler.session import Connect
     from reconciler.workspace import Declared, Workspace
 
 DATE = click.DateTime(formats=["%Y-%m-%d"])
@@ -44,9 +47,7 @@ class Invocation:
             state_file=self.state_file,
         )
 
-    def connector(
-        self, parallelism: int = 8, rate: int = 1800, stop: Stop | None = None, part_bytes: int = 100_000_000
-    ) -> Connect:
+    def connector(self, pace: Pace = DEFAULT, stop: Stop | None = None) -> Connect:
         """What opens AEP; with `-v` retries are told, with `-vv` each request. A `stop` ends waits between attempts."""
         import asyncio
 
@@ -57,9 +58,7 @@ class Invocation:
             self.console.err([for_terminal(message)])
 
         return connector(
-            parallelism,
-            rate=rate,
-            part_bytes=part_bytes,
+            pace,
             sleep=stop.pause if stop else asyncio.sleep,
             note=note if self.console.verbose else None,
             log=self.console.verbose > 1,
@@ -76,7 +75,7 @@ class Invocation:
 SETTLE = click.option(
     "--settle-timeout",
     type=click.FloatRange(0),
-    default=30.0,
+    default=DEFAULT.settle,
     show_default=True,
     metavar="S",
     envvar="RECONCILER_SETTLE_TIMEOUT",
@@ -109,7 +108,13 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--full-refresh", is_flag=True, help="Read all batches of a big state, not only what changed."
             ),
             click.option("--today", type=DATE, metavar="DATE", help="What `today` means in manifests (UTC)."),
-            click.option("--parallelism", type=click.IntRange(1, 256), default=8, show_default=True, metavar="N"),
+            click.option(
+                "--parallelism",
+                type=click.IntRange(1, 256),
+                default=DEFAULT.parallelism,
+                show_default=True,
+                metavar="N",
+            ),
             click.option(
                 "--lock-timeout",
                 type=click.FloatRange(0),
@@ -148,7 +153,11 @@ def make_options(flags: dict[str, Any]) -> Options:
         full_refresh=flags["full_refresh"],
         ignore_limits=flags["ignore_limits"],
         lock_timeout=flags["lock_timeout"],
-        parallelism=flags["parallelism"],
-        settle=flags["settle_timeout"],
+        pace=Pace(
+            parallelism=flags["parallelism"],
+            rate=flags.get("rate", DEFAULT.rate),
+            part_bytes=flags.get("part_size", DEFAULT.part_bytes),
+            settle=flags["settle_timeout"],
+        ),
         wait=bool(flags.get("wait")),
     )

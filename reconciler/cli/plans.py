@@ -11,6 +11,7 @@ import click
 from reconciler.cli.approval import Approval
 from reconciler.cli.invocation import make_options, pass_invocation, run_options
 from reconciler.core.errors import ExitCode, ReconcilerError, SettingsInvalid
+from reconciler.core.pace import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -46,7 +47,7 @@ def plan(
     from reconciler.cli.interrupts import run_interruptible
 
     options = make_options(flags)
-    connect = invocation.connector(options.parallelism)
+    connect = invocation.connector(options.pace)
     declared, made = run_interruptible(
         lambda _stop: operations.plan(invocation.workspace(flags["today"]), options, connect)
     )
@@ -61,7 +62,9 @@ def plan(
 @click.argument("planfile", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--approved", metavar="DIGEST", help="Apply only the plan with this digest.")
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
-@click.option("--rate", type=click.IntRange(1), default=1800, show_default=True, metavar="N", help="Creates a minute.")
+@click.option(
+    "--rate", type=click.IntRange(1), default=DEFAULT.rate, show_default=True, metavar="N", help="Creates a minute."
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
 @click.option(
@@ -70,7 +73,7 @@ def plan(
 @click.option(
     "--part-size",
     type=click.IntRange(1, 512_000_000),
-    default=100_000_000,
+    default=DEFAULT.part_bytes,
     show_default=True,
     metavar="BYTES",
     envvar="RECONCILER_PART_SIZE",
@@ -84,11 +87,9 @@ def apply(
     planfile: Path | None,
     approved: str | None,
     auto_approve: bool,  # noqa: FBT001
-    rate: int,
     form: str,
     markdown: Path | None,
     wait: bool | None,  # noqa: FBT001
-    part_size: int,
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
@@ -102,7 +103,7 @@ def apply(
         approval = Approval.read(
             invocation, report, planfile, approved, auto_approve=auto_approve, can_ask=form == "text"
         )
-        done = _carry_out(invocation, report, approval, options, flags["today"], rate=rate, part_bytes=part_size)
+        done = _carry_out(invocation, report, approval, options, flags["today"])
     except ReconcilerError as error:
         report.not_begun(error)
         raise
@@ -124,9 +125,6 @@ def _carry_out(
     approval: Approval,
     options: Options,
     today: datetime | None,
-    *,
-    rate: int,
-    part_bytes: int,
 ) -> Applied:
     """Plan again, have it approved, and apply it until it is done or interrupted."""
     from reconciler import operations
@@ -136,7 +134,7 @@ def _carry_out(
     scoped = approval.scoped(options)
 
     def start(stop: Stop) -> Coroutine[object, object, Applied]:
-        connect = invocation.connector(scoped.parallelism, rate, stop, part_bytes)
+        connect = invocation.connector(scoped.pace, stop)
         return operations.apply(workspace, scoped, connect, approve=approval, listener=report.listen, stop=stop)
 
     return run_interruptible(start)

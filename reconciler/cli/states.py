@@ -10,6 +10,7 @@ import click
 
 from reconciler.cli.invocation import SETTLE, pass_invocation
 from reconciler.core.errors import ExitCode
+from reconciler.core.pace import Pace
 
 if TYPE_CHECKING:
     from reconciler.cli.invocation import Invocation
@@ -61,11 +62,11 @@ def import_(
 def _discover(invocation: Invocation, dataset: str, name: str | None) -> int:
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
-    from reconciler.core.address import NAME
+    from reconciler.core.address import is_name
     from reconciler.views.manifest_text import discovered
 
     called = name or f"dataset-{dataset.lower()}"
-    if not NAME.match(called):
+    if not is_name(called):
         raise click.UsageError(f"`{called}` cannot be a dataset's name: give one with --as NAME")
     connect = invocation.connector()
     found = run_interruptible(lambda _: recovery.discover(invocation.workspace(), dataset, connect))
@@ -124,7 +125,7 @@ def _status(invocation: Invocation, record: Record) -> Observed | None:
 
     connect = invocation.connector()
     try:
-        return run_interruptible(lambda _: recovery.look_up(invocation.workspace(), record, connect))
+        return run_interruptible(lambda _: recovery.observe(invocation.workspace(), record, connect))
     except ReconcilerError as error:
         invocation.console.err([f"its status is not known: {for_terminal(error.summary)}"])
         return None
@@ -165,7 +166,7 @@ def rebuild(invocation: Invocation, settle_timeout: float) -> int:
     from reconciler.operations import Options
 
     connect = invocation.connector()
-    options = Options(settle=settle_timeout, ignore_limits=True)
+    options = Options(pace=Pace(settle=settle_timeout), ignore_limits=True)
     rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), options, connect))
     count = len(rebuilt.state.records)
     invocation.console.out([f"recorded {count} batch{'es' if count != 1 else ''} from Catalog"])
@@ -184,7 +185,7 @@ def check(invocation: Invocation, settle_timeout: float) -> int:
     from reconciler.operations import Options
 
     connect = invocation.connector()
-    options = Options(settle=settle_timeout, ignore_limits=True)
+    options = Options(pace=Pace(settle=settle_timeout), ignore_limits=True)
     report = run_interruptible(lambda _: recovery.check(invocation.workspace(), options, connect))
     from reconciler.views.state_text import check_text
 

@@ -7,28 +7,29 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
+NAME = r"[a-z0-9][a-z0-9._-]*"
 """Names of datasets and batches; they end in URLs, Markdown and terminals, so nothing else is let in."""
 
-KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+KEY = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """Keys of `each`."""
 
-PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}\Z")
-"""Project names are part of every external id, so they are short."""
+ADDRESS = rf"{NAME}/{NAME}(?:/{KEY})*"
 
 MAX_LENGTH = 512
 """Longest address in characters; an address is a tag value and a word in every listing."""
 
+_ADDRESS = re.compile(ADDRESS)
+_NAME = re.compile(NAME)
+
 
 def is_address(text: str) -> bool:
     """Whether the text has the form of an address."""
-    parts = text.split("/")
-    return (
-        len(parts) >= 2  # noqa: PLR2004  (a dataset and a batch)
-        and len(text) <= MAX_LENGTH
-        and all(NAME.match(part) for part in parts[:2])
-        and all(KEY.match(part) for part in parts[2:])
-    )
+    return len(text) <= MAX_LENGTH and _ADDRESS.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can be the name of a dataset or a batch."""
+    return _NAME.fullmatch(text) is not None
 
 
 def join(dataset: str, batch: str, keys: tuple[str, ...] = ()) -> str:

@@ -1,17 +1,17 @@
-"""The httpx adapter for AEP: the one place that knows HTTP. Start reading at `client`.
+"""The httpx adapter for AEP: the one place that knows HTTP. Start reading at `catalog`.
 
-build       makes the clients            client     the operations of `ports.Platform`
-exchange    signs, paces, spreads        changes    abort, complete, revert, tags
-sending     one attempt                  paging     listings
-auth        headers and tokens           wire       our values ↔ AEP's JSON
-retry       what is asked again          addresses  URLs and their length
+catalog     what is read                 ingestion  what is changed
+paging      listings                     changes    abort, complete, revert, tags
+wire        our values ↔ AEP's JSON      uploads    files, whole or in parts
+build       makes the clients            exchange   signs, paces, spreads
+auth        headers and tokens           sending    one attempt
+retry       what is asked again          urls       URLs, their length, what may stand in them
 gate, rate  how many, how fast           problems   answers without success → errors
 outcome     what an answer means         answer     status, headers, bounded body
 """
 
-from reconciler.platform.build import build_platform
-from reconciler.platform.client import AepPlatform
+from reconciler.platform.build import open_platform
 from reconciler.platform.retry import Patience
 from reconciler.platform.timing import Timing
 
-__all__ = ["AepPlatform", "Patience", "Timing", "build_platform"]
+__all__ = ["Patience", "Timing", "open_platform"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,20 @@ import httpx
 
 from reconciler import __version__
 from reconciler.core.errors import SettingsInvalid
+from reconciler.core.pace import DEFAULT, Pace
 from reconciler.platform.auth import GatewayAuth, Tokens
-from reconciler.platform.client import AepPlatform
+from reconciler.platform.catalog import AepCatalog
 from reconciler.platform.exchange import Exchange
 from reconciler.platform.gate import Gate
-from reconciler.platform.rate import DEFAULT_RATE, Rate
+from reconciler.platform.ingestion import AepIngestion
+from reconciler.platform.rate import Rate
 from reconciler.platform.retry import Patience
-from reconciler.platform.uploads import DEFAULT_PART
+from reconciler.ports import Platform
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from reconciler.core.manifests.project import Environment
     from reconciler.settings import Credentials
 
@@ -33,40 +38,42 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 """Seconds; a read or write may pause this long."""
 
 
-def build_platform(
+@asynccontextmanager
+async def open_platform(
     credentials: Credentials,
     environment: Environment,
     *,
     endpoints: Endpoints | None = None,
-    parallelism: int = 8,
-    rate: int = DEFAULT_RATE,
+    pace: Pace = DEFAULT,
     patience: Patience | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     redactor: Redactor | None = None,
-    part_bytes: int = DEFAULT_PART,
-) -> AepPlatform:
-    """Return the platform for one environment; nothing is sent yet.
+) -> AsyncIterator[Platform]:
+    """The platform for one environment; nothing is sent before it is asked for something.
 
-    At most `parallelism` requests are in flight and `rate` creations leave a minute. A `transport` takes the place of
-    the network: the embedded emulator, or a test. `redactor` learns every token. Large files go in parts of
-    `part_bytes`. Raises `SettingsInvalid`.
+    A `transport` takes the place of the network: the embedded emulator, or a test. `redactor` learns every token.
+    Raises `SettingsInvalid`.
     """
     places = endpoints or Endpoints()
     api_url, ims_url = check_url(API_URL, places.api_url), check_url(IMS_URL, places.ims_url)
     patience = patience or Patience()
     redactor = redactor or Redactor.knowing(credentials)
-    clients = [_client(transport=transport)] if transport else _clients(parallelism)
+    clients = [_client(transport=transport)] if transport else _clients(pace.parallelism)
     tokens = Tokens(credentials, ims_url, clients[0], patience, redactor)
     exchange = Exchange(
         clients,
         tokens=tokens,
         auth=GatewayAuth(tokens, credentials, environment),
-        gate=Gate(parallelism, patience.timing),
-        rate=Rate(rate, patience.timing),
+        gate=Gate(pace.parallelism, patience.timing),
+        rate=Rate(pace.rate, patience.timing),
         patience=patience,
         redactor=redactor,
     )
-    return AepPlatform(exchange, api_url, parallelism, part_bytes)
+    try:
+        catalog = AepCatalog(exchange, api_url, pace.parallelism)
+        yield Platform(catalog, AepIngestion(exchange, api_url, pace.part_bytes))
+    finally:
+        await exchange.aclose()
 
 
 def _clients(parallelism: int) -> list[httpx.AsyncClient]:

@@ -13,7 +13,7 @@ from reconciler.platform import wire
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.outcome import Outcome
 from reconciler.platform.problems import Failure
-from reconciler.ports import Action
+from reconciler.ports import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,9 +31,9 @@ MOST_CONFLICTS = 5
 _GONE = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN, StatusClass.MISSING})
 
 REACHED = {
-    Action.COMPLETE: frozenset({StatusClass.IN_FLIGHT, StatusClass.STUCK, StatusClass.DONE, StatusClass.FAILED}),
-    Action.ABORT: _GONE | {StatusClass.FAILED},
-    Action.REVERT: _GONE,
+    Verb.COMPLETE: frozenset({StatusClass.IN_FLIGHT, StatusClass.STUCK, StatusClass.DONE, StatusClass.FAILED}),
+    Verb.ABORT: _GONE | {StatusClass.FAILED},
+    Verb.REVERT: _GONE,
 }
 """Where a batch is when the action was done, or needs doing no more (aep-api.md §5.2)."""
 
@@ -44,7 +44,7 @@ class ActionAttempt:
 
     exchange: Exchange
     batch: str
-    action: Action
+    verb: Verb
     act: Call
     look: Call
     in_doubt: bool = False
@@ -73,8 +73,8 @@ class ActionAttempt:
     async def _is_reached(self) -> bool | Failure:
         found = await self.exchange.attempt(self.look, self._status)
         if isinstance(found, Failure):
-            return _status_if_absent(found) in REACHED[self.action] or found
-        return found in REACHED[self.action]
+            return _status_if_absent(found) in REACHED[self.verb] or found
+        return found in REACHED[self.verb]
 
     def _status(self, answer: Answer) -> StatusClass:
         found: dict[str, Observed] = {each.id: each for each in wire.read_page(answer.json()).batches}

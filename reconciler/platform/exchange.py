@@ -30,6 +30,10 @@ UNDISTURBED = frozenset({Outcome.DONE, Outcome.REJECTED, Outcome.UNAUTHORIZED})
 """Outcomes that say that AEP keeps up: the next requests may fly side by side again."""
 
 
+LARGEST_OBJECT = 1024 * 1024
+"""Bytes of an answer about one object."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, before it is signed."""

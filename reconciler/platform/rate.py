@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from reconciler.platform.timing import Timing
 
 MINUTE = 60.0
-DEFAULT_RATE = 1_800
-"""Creations a minute."""
 MOST_AT_ONCE = 10
 ROUNDING = 1e-9
 """Relative slack, so that float rounding never lets one more into a minute."""

@@ -31,8 +31,6 @@ LARGEST_PUT = 256_000_000
 """Bytes of the largest file that goes in one request (aep-api.md §6.1)."""
 LARGEST_PART = 512_000_000
 """Bytes of the largest part (aep-api.md §6.2)."""
-DEFAULT_PART = 100_000_000
-"""Bytes of a part: what a cut connection costs at most."""
 SLOWEST = 128 * 1024
 """Bytes a second below which an upload is given up."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from reconciler.core.errors import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +19,8 @@ LONGEST_URL = 1_990
 """Characters; at 2,000 AEP answers 414 (aep-api.md §9)."""
 MOST_NAMES = 50
 """Names in one URL."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
 PAGE = 100
 """Objects in one page: the most that Catalog gives (aep-api.md §8.2)."""
 
@@ -25,9 +31,30 @@ def url(base: str, path: str, query: Mapping[str, str] | None = None) -> str:
     return f"{base}{path}?{'&'.join(pairs)}" if pairs else f"{base}{path}"
 
 
+def catalog_url(base: str, path: str, query: Mapping[str, str] | None = None) -> str:
+    """Return the URL of an object or a list in Catalog."""
+    return url(base, f"{CATALOG}{path}", query)
+
+
 def file_url(base: str, batch: str, dataset: str, name: str) -> str:
     """Return the URL of a file in a batch: each step of its path percent-encoded, its `/` kept (aep-api.md §6.1)."""
     return f"{base}{IMPORT}/batches/{batch}/datasets/{dataset}/files/{quote(name, safe='/')}"
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be an id of AEP: safe in a URL, in a terminal and in Markdown."""
+    return _ID.fullmatch(text) is not None
+
+
+def checked_id(name: str, kind: str) -> str:
+    """Return the id. Raises `Rejected` for a text that is none: it must not end in a URL."""
+    if not is_id(name):
+        raise Rejected(
+            f"`{name}` is not the id of a {kind}",
+            hint="an id has letters, digits, `-` and `_` only, at most 128 of them",
+            status=HTTPStatus.NOT_FOUND,
+        )
+    return name
 
 
 def chunks(names: Iterable[str], without: str) -> Iterator[list[str]]:

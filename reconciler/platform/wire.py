@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.batch import DEFAULT_FORMAT, Observed
 from reconciler.platform.answer import Unreadable
+from reconciler.platform.urls import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -45,15 +46,9 @@ MOST_ERRORS = 20
 """Errors of one batch that are kept; a bad file can cause thousands."""
 UNKNOWN_STATUS = "unknown"
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _REFERENCE = re.compile(r"@/batches/([A-Za-z0-9_-]{1,128})")
 _COMPLAINTS = frozenset({"error", "error_code", "errorMessage", "message", "status", "title", "detail"})
 """Scalars under these names: an error that was sent with a status of success (aep-api.md §2.3)."""
-
-
-def is_id(text: str) -> bool:
-    """Whether a text can be an id of AEP: safe in a URL, in a terminal and in Markdown."""
-    return _ID.fullmatch(text) is not None
 
 
 # -- requests

@@ -16,7 +16,6 @@ from itertools import count
 from time import time_ns
 from typing import TYPE_CHECKING
 
-from reconciler.core.collector import collector_paused
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch
 from reconciler.core.states.journal import Decoded, Encoder, Header, decode
 from reconciler.core.states.replay import fold, open_intents
@@ -78,7 +77,7 @@ class Store:
         self.path = path
         self.journal = path.with_suffix(".journal")
         self.lock_path = path.with_suffix(".lock")
-        self._identity = identity
+        self.identity = identity
         self._disk = disk or RealDisk()
         self._now_ms = now_ms
         self._is_journal_open = False
@@ -94,10 +93,9 @@ class Store:
             data = self._disk.read(self.path)
             written = [self._disk.status(path) for path in (self.path, self.journal)]
         changed = max((each.changed_at for each in written if each is not None), default=None)
-        with collector_paused():
-            state = State(self._identity) if data is None else parse(data, self._identity, str(self.path))
-            decoded = self._decode(log)
-            folded = self._fold(state, decoded, digest(data or b""))
+        state = State(self.identity) if data is None else parse(data, self.identity, str(self.path))
+        decoded = self._decode(log)
+        folded = self._fold(state, decoded, digest(data or b""))
         return Loaded(
             state=folded.state,
             open_intents=folded.open_intents,
@@ -152,9 +150,8 @@ class Store:
     def _write_state(self, state: State, *, is_readable: bool) -> str:
         if self._is_journal_open:
             raise RuntimeError("close the journal before the commit")
-        check_identity(state.identity, self._identity, str(self.path))
-        with collector_paused():
-            data = dump(state)
+        check_identity(state.identity, self.identity, str(self.path))
+        data = dump(state)
         with _translated(f"writing `{self.path}`"):
             current = self._disk.read(self.path)
             if data == current or (current is None and not state.records):
@@ -170,11 +167,10 @@ class Store:
         Only lines that are not in the file now are read again: those that are, this run has read.
         """
         try:
-            with collector_paused():
-                known = set(current.splitlines(keepends=True))
-                first, *records, end = data.splitlines(keepends=True)
-                news = b"".join([line for line in records if line not in known])
-                parse(first + news + end, self._identity, str(self.path))
+            known = set(current.splitlines(keepends=True))
+            first, *records, end = data.splitlines(keepends=True)
+            news = b"".join([line for line in records if line not in known])
+            parse(first + news + end, self.identity, str(self.path))
         except StateError as error:
             raise StateMismatch(
                 "the new state could not be read back and is not written",
@@ -194,7 +190,7 @@ class Store:
                     self._disk.truncate(self.journal, decoded.valid_length)
             else:
                 encoder = Encoder()
-                first = encoder.header(Header(self._identity, digest(self._disk.read(self.path) or b"")))
+                first = encoder.header(Header(self.identity, digest(self._disk.read(self.path) or b"")))
             handle = self._disk.open(self.journal, fresh=not decoded.entries, mode=PRIVATE)
             try:
                 handle.write(first)
@@ -217,7 +213,7 @@ class Store:
                 "journal knew by their external id and adopts them; keep the copy until then",
             ) from error
         if decoded.header is not None:
-            check_identity(decoded.header.identity, self._identity, str(self.journal))
+            check_identity(decoded.header.identity, self.identity, str(self.journal))
         return decoded
 
     def _set_aside(self) -> Path:
@@ -241,11 +237,10 @@ class Store:
         log = self._disk.read(self.journal)
         if log is None:
             return
-        with collector_paused():
-            undecided = open_intents(state, self._decode(log).entries)
+        undecided = open_intents(state, self._decode(log).entries)
         if undecided:
             encoder = Encoder()
-            data = encoder.header(Header(self._identity, text_digest)) + encoder.encode(*undecided)
+            data = encoder.header(Header(self.identity, text_digest)) + encoder.encode(*undecided)
             self._replace(self.journal, data, PRIVATE)
         else:
             self._disk.remove(self.journal)

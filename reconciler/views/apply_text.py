@@ -16,7 +16,7 @@ from reconciler.views.plan_text import painted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.core.plans.events import Account, Event, Failure
+    from reconciler.core.plans.events import Account, Event, FailedAddress
 
 FEW = 50
 """Changes up to which each is told; of more, only how far the run is."""
@@ -175,9 +175,9 @@ def next_steps(account: Account) -> Iterator[str]:
         yield "run `reconciler apply` again for the rest: what is done is not repeated"
 
 
-def same_errors(account: Account) -> list[list[Failure]]:
+def same_errors(account: Account) -> list[list[FailedAddress]]:
     """The failures by what went wrong, the most frequent first."""
-    alike: dict[tuple[bool, str, str | None], list[Failure]] = {}
+    alike: dict[tuple[bool, str, str | None], list[FailedAddress]] = {}
     for failure in account.failures:
         key = (failure.unknown, failure.error.summary, failure.error.hint)
         alike.setdefault(key, []).append(failure)
@@ -186,7 +186,7 @@ def same_errors(account: Account) -> list[list[Failure]]:
     return sorted(alike.values(), key=lambda group: (-len(group), group[0].address))
 
 
-def failed_addresses(failures: list[Failure]) -> str:
+def failed_addresses(failures: list[FailedAddress]) -> str:
     """The addresses of one error, folded, the first few of them."""
     pieces = fold([failure.address for failure in failures])
     shown = [piece.text for piece in pieces[:MOST_ADDRESSES]]
@@ -194,13 +194,13 @@ def failed_addresses(failures: list[Failure]) -> str:
     return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
-def request_id(failures: list[Failure]) -> str | None:
+def request_id(failures: list[FailedAddress]) -> str | None:
     """The first request id that the service gave, for a support ticket."""
     ids = (f.error.request_id for f in failures if isinstance(f.error, PlatformError) and f.error.request_id)
     return next(ids, None)
 
 
-def _failures(failures: list[Failure], paint: Palette) -> Iterator[str]:
+def _failures(failures: list[FailedAddress], paint: Palette) -> Iterator[str]:
     first = failures[0]
     count = f" ({len(failures)} times)" if len(failures) > 1 else ""
     unknown = "outcome unknown: " if first.unknown else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.core.plans.plan import NOT_READ, Action
+from reconciler.core.plans.observation import CatalogRead
+from reconciler.core.plans.plan import Action
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
 from reconciler.views.plan_findings import conflicts, drift, remarks
@@ -64,7 +65,7 @@ def _no_changes(plan: Plan) -> str:
         return "No changes. Catalog is as recorded."
     if plan.destroys_all:
         return "No changes. Nothing is recorded."
-    if plan.how == NOT_READ:
+    if plan.read is CatalogRead.NOTHING:
         return "No changes. Every declared batch is recorded; Catalog was not read."
     return "No changes. Every declared batch is recorded and in Catalog."
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from reconciler.core.batch import Stage
 from reconciler.core.errors import ReconcilerError
+from reconciler.core.plans.plan import Action
 from reconciler.core.states.lines import files_json
 from reconciler.views.escape import for_terminal
 
@@ -92,7 +93,7 @@ def check_text(report: Checked) -> Iterator[str]:
     for drift in plan.drift:
         yield f"! {for_terminal(drift.address)}: batch {for_terminal(drift.id)} {for_terminal(drift.message)}"
     for change in plan.changes:
-        if change.reason.name == "LOST_RECORD" and change.after is not None:
+        if change.action is Action.ADOPT and change.after is not None:
             batch = for_terminal(change.after.id)
             yield f"! {change.address}: batch {batch} exists, and no record knows it: run `apply`"
     for orphan in plan.orphans:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import sys
 from dataclasses import replace
@@ -16,26 +17,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
-from reconciler import operations
 from reconciler.apply.engine import carry_out
-from reconciler.apply.run import Pace, Run, Stop
+from reconciler.apply.ledger import Ledger
+from reconciler.apply.run import Run, Slots, Stop
+from reconciler.cli import COLLECTOR
 from reconciler.core.batch import Record
-from reconciler.core.plans.planner import Scope, Sides, make_plan
+from reconciler.core.pace import Pace
+from reconciler.core.plans.planner import PlanInputs, make_plan
 from reconciler.core.states.state import State
 from reconciler.platform import Patience as Retries
-from reconciler.platform import build_platform
-from reconciler.refresh import Look, Patience, refresh
+from reconciler.platform import open_platform
+from reconciler.refresh import RefreshRequest, refresh
+from reconciler.session import open_store
 from reconciler.settings import Endpoints, ReadyToken, Secret
 from reconciler.storage.store import Store
 from reconciler.views.plan_text import render_plan
-from reconciler.workspace import Workspace, declare
+from reconciler.workspace import Workspace, load_declared
 from tests.benchmarks.measure import Cost, CountingDisk, measured
 from tests.benchmarks.server import served
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from reconciler.core.batch import Desired
     from reconciler.core.plans.plan import Plan
-    from reconciler.platform.client import AepPlatform
+    from reconciler.ports import Platform
     from reconciler.workspace import Declared
 
 TODAY = date(2026, 3, 31)
@@ -59,8 +65,8 @@ class Bench:
     def run(self) -> list[Cost]:
         """All phases, in the order of a project's life."""
         with measured("parse and expand", self.costs):
-            declared = declare(self.workspace)
-        store = operations.open_store(self.workspace, declared)
+            declared = load_declared(self.workspace)
+        store = open_store(self.workspace, declared.identity)
         made = State(
             declared.identity,
             {each.address: _record(declared, each, n) for n, each in enumerate(declared.desired.values())},
@@ -88,28 +94,32 @@ class Bench:
                 asyncio.run(self.applied_at_the_limit(declared, everything, url))
         return self.costs
 
-    def platform(self, declared: Declared, url: str, rate: int = UNLIMITED) -> AepPlatform:
+    def platform(self, declared: Declared, url: str, rate: int = UNLIMITED) -> AbstractAsyncContextManager[Platform]:
         token = ReadyToken(Secret("token"), Secret("key"))
-        return build_platform(
+        return open_platform(
             token,
             declared.environment,
             endpoints=Endpoints(url, url),
-            parallelism=self.parallelism,
-            rate=rate,
+            pace=Pace(parallelism=self.parallelism, rate=rate),
             patience=Retries(),
         )
 
+    def a_run(self, declared: Declared, platform: Platform, ledger: Ledger) -> Run:
+        """What an apply of this width works with."""
+        stop, pace = Stop(), Pace(self.parallelism)
+        return Run(declared.identity, platform, ledger, _deaf, stop, Slots(self.parallelism, stop), pace)
+
     async def refreshed(self, declared: Declared, records: dict[str, Record], url: str) -> None:
         """Everything is recorded and in Catalog: the refresh of an ordinary day."""
-        sides = Sides(declared.identity, declared.desired, records, None)
-        look = Look(sides, Scope(), TODAY, Patience(0.0, None))
+        inputs = PlanInputs(declared.identity, declared.desired, records, None)
+        request = RefreshRequest(inputs, TODAY, settle=0.0)
         async with self.platform(declared, url) as platform:
             with measured("refresh", self.costs) as cost:
-                found = await refresh(platform, look)
+                found = await refresh(platform.catalog, request)
             assert not found.plan.changes
             cost.calls = calls(url)
             with measured("refresh, unchanged", self.costs) as again:
-                found = await refresh(platform, replace(look, bookmark=found.bookmark))
+                found = await refresh(platform.catalog, replace(request, bookmark=found.bookmark))
             assert not found.plan.changes
             again.calls = calls(url) - cost.calls
 
@@ -121,8 +131,7 @@ class Bench:
         async with self.platform(declared, url) as platform:
             with measured("apply", self.costs, self.disk) as cost:
                 async with store.open_journal() as journal:
-                    run = Run(declared.identity, platform, journal, _deaf, Stop(), Pace(self.parallelism), {})
-                    account = await carry_out(plan, run, records)
+                    account = await carry_out(plan, self.a_run(declared, platform, Ledger(journal, records)))
         assert account.created == len(plan.changes), account
         cost.calls = calls(url)
         cost.notes["created"] = account.created
@@ -137,8 +146,7 @@ class Bench:
         async with self.platform(declared, url, LIMIT) as platform:
             with measured(f"apply, {LIMIT} a minute", self.costs, self.disk) as cost:
                 async with store.open_journal() as journal:
-                    run = Run(declared.identity, platform, journal, _deaf, Stop(), Pace(self.parallelism), {})
-                    account = await carry_out(plan, run, {})
+                    account = await carry_out(plan, self.a_run(declared, platform, Ledger(journal, {})))
         cost.calls = calls(url)
         cost.notes["share_of_rate"] = account.created / cost.seconds / (LIMIT / 60)
 
@@ -151,13 +159,13 @@ def calls(url: str) -> int:
 
 
 def _record(declared: Declared, each: Desired, number: int) -> Record:
-    external_id = each.external_id or declared.identity.external_id(each.address, 1)
+    external_id = each.external_id or declared.identity.external_ids(each.address).of(1)
     batch = f"01J{number:023}"
     return Record(each.address, batch, each.dataset, external_id, 1, each.lifecycle.on_remove, each.spec)
 
 
 def _planned(declared: Declared, records: dict[str, Record]) -> Plan:
-    return make_plan(Sides(declared.identity, declared.desired, records, None), today=TODAY)
+    return make_plan(PlanInputs(declared.identity, declared.desired, records, None), today=TODAY)
 
 
 def _shown(plan: Plan) -> None:
@@ -177,6 +185,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10_000)
     parser.add_argument("--paced", type=float, default=0.0)
     arguments = parser.parse_args()
+    gc.set_threshold(*COLLECTOR)  # as the command line does
     costs = Bench(arguments.root, arguments.parallelism, arguments.most, arguments.paced).run()
     json.dump([cost.to_json() for cost in costs], sys.stdout)
 

@@ -16,8 +16,9 @@ from deepdiff import DeepDiff
 
 from reconciler import operations
 from reconciler.apply.run import Stop
+from reconciler.core.pace import Pace
 from reconciler.core.plans.plan import Action
-from reconciler.platform import build_platform
+from reconciler.platform import open_platform
 from reconciler.settings import ReadyToken, Secret
 from reconciler.views.plan_text import render_plan
 from reconciler.workspace import Workspace
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 SIZES = (200, 400, 800)
 TODAY = date(2026, 3, 31)
-OPTIONS = operations.Options(ignore_limits=True, settle=0.0)
+OPTIONS = operations.Options(ignore_limits=True, pace=Pace(settle=0.0))
 
 
 @dataclass
@@ -75,7 +76,8 @@ class Project:
 
         token = ReadyToken(Secret("token"), Secret("key"))
         transport = httpx.MockTransport(answer)
-        async with build_platform(token, declared.environment, transport=transport, rate=10_000_000) as platform:
+        pace = Pace(rate=10_000_000)
+        async with open_platform(token, declared.environment, transport=transport, pace=pace) as platform:
             yield platform
 
     def plan(self) -> tuple[Plan, Counts]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.apply.run import Stop
-from reconciler.connect import open_platform
+from reconciler.connect import open_environment
 from reconciler.core.identity import ADDRESS_TAG
+from reconciler.core.pace import Pace
 from reconciler.emulator import Emulator, World
 from reconciler.operations import Applied, Options, apply
 from reconciler.workspace import Workspace
@@ -82,13 +83,13 @@ class Checkout:
         @asynccontextmanager
         async def connect(declared: Declared, _: Path) -> AsyncIterator[Platform]:
             transport = FailingTransport(self.emulator.transport(), points)
-            async with open_platform(declared.environment, transport=transport) as platform:
+            async with open_environment(declared.environment, transport=transport) as platform:
                 yield platform
 
         return asyncio.run(
             apply(
                 workspace,
-                Options(settle=0.0, ignore_limits=True, parallelism=2),
+                Options(pace=Pace(settle=0.0, parallelism=2), ignore_limits=True),
                 connect,
                 approve=lambda _, plan: plan,
                 listener=lambda _: None,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.core.manifests.project import Environment
-from reconciler.platform import AepPlatform, Patience, build_platform
-from reconciler.ports import CreateRequest
+from reconciler.core.pace import Pace
+from reconciler.platform import Patience, open_platform
+from reconciler.ports import CreateRequest, Platform
 from reconciler.settings import ReadyToken, Secret, ServerToServer
 from tests.platform.virtual import TIMING
 
@@ -43,12 +44,12 @@ async def talking_to(
     parallelism: int = 8,
     rate: int = 1_800,
     on_retry: Callable[[str], None] | None = None,
-) -> AsyncIterator[AepPlatform]:
+) -> AsyncIterator[Platform]:
     """A platform whose network is the server."""
     transport = server if isinstance(server, httpx.AsyncBaseTransport) else _Serving(server)
     patience = Patience(deadline, TIMING, on_retry)
-    async with build_platform(
-        credentials, ENVIRONMENT, parallelism=parallelism, rate=rate, patience=patience, transport=transport
+    async with open_platform(
+        credentials, ENVIRONMENT, pace=Pace(parallelism=parallelism, rate=rate), patience=patience, transport=transport
     ) as platform:
         yield platform
 

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.core.batch import StatusClass
 from reconciler.core.errors import Conflict, NotFound, OutcomeUnknown, Rejected, Unauthorized
+from reconciler.core.pace import Pace
 from reconciler.emulator import (
     ActionBody,
     Answer,
@@ -25,8 +26,8 @@ from reconciler.emulator import (
     Truncate,
     World,
 )
-from reconciler.platform import Patience, build_platform
-from reconciler.ports import Action, CreateRequest
+from reconciler.platform import Patience, open_platform
+from reconciler.ports import CreateRequest, Verb
 from tests.platform.servers import CLIENT_SECRET, DATASET, ENVIRONMENT, KEY, SERVER_TO_SERVER, nothing
 from tests.platform.virtual import TIMING, clock, run
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from reconciler.core.batch import Spec
-    from reconciler.platform import AepPlatform
+    from reconciler.ports import Platform
 
 WORLD = World(sandbox_datasets={"dev": frozenset({DATASET})}, clients={KEY: CLIENT_SECRET})
 MARKER = {"reconciler_project": ["acme"], "reconciler_address": ["loyalty/daily"]}
@@ -47,9 +48,13 @@ def emulator() -> Iterator[Emulator]:
 
 
 @asynccontextmanager
-async def connected(emulator: Emulator, deadline: float = 30.0, rate: int = 60_000) -> AsyncIterator[AepPlatform]:
-    async with build_platform(
-        SERVER_TO_SERVER, ENVIRONMENT, rate=rate, patience=Patience(deadline, TIMING), transport=emulator.transport()
+async def connected(emulator: Emulator, deadline: float = 30.0, rate: int = 60_000) -> AsyncIterator[Platform]:
+    async with open_platform(
+        SERVER_TO_SERVER,
+        ENVIRONMENT,
+        pace=Pace(rate=rate),
+        patience=Patience(deadline, TIMING),
+        transport=emulator.transport(),
     ) as platform:
         yield platform
 
@@ -58,8 +63,8 @@ def wanted(number: int = 1, spec: Spec | None = None, predecessors: tuple[str, .
     return CreateRequest(DATASET, f"acme.{number:020x}.1", spec or {}, MARKER, predecessors)
 
 
-async def create(platform: AepPlatform, request: CreateRequest | None = None) -> str:
-    return await platform.create(request or wanted(), about_to_send=nothing)
+async def create(platform: Platform, request: CreateRequest | None = None) -> str:
+    return await platform.ingestion.create(request or wanted(), about_to_send=nothing)
 
 
 def test_what_is_created_is_found_in_every_way(emulator: Emulator) -> None:
@@ -68,7 +73,7 @@ def test_what_is_created_is_found_in_every_way(emulator: Emulator) -> None:
             spec: Spec = {"format": "json", "multiline": True, "tags": {"team": ["crm", "emea"]}}
             batch = await create(platform, wanted(1, spec))
             other = await create(platform, wanted(2))
-            found = (await platform.batches_by_id([batch, "UNKNOWN"]))[batch]
+            found = (await platform.catalog.batches_by_id([batch, "UNKNOWN"]))[batch]
             assert found.status_class is StatusClass.OPEN
             assert found.datasets == {DATASET}
             assert found.external_id == wanted(1).external_id
@@ -76,13 +81,15 @@ def test_what_is_created_is_found_in_every_way(emulator: Emulator) -> None:
             assert found.tags["team"] == ("crm", "emea")
             assert found.tags["reconciler_address"] == ("loyalty/daily",)
             assert found.created is not None
-            assert [each.id for each in await platform.batches_by_external_id([wanted(1).external_id])] == [batch]
-            listed = [each.id async for each in platform.list_batches(DATASET, {"reconciler_project": "acme"})]
+            assert [each.id for each in await platform.catalog.batches_by_external_id([wanted(1).external_id])] == [
+                batch
+            ]
+            listed = [each.id async for each in platform.catalog.list_batches(DATASET, {"reconciler_project": "acme"})]
             assert sorted(listed) == sorted([batch, other])
-            assert [each async for each in platform.list_batches(DATASET, {"reconciler_project": "x"})] == []
-            assert await platform.dataset_exists(DATASET)
-            assert not await platform.dataset_exists("0" * 24)
-            assert await platform.batches_by_id(["UNKNOWN"]) == {}
+            assert [each async for each in platform.catalog.list_batches(DATASET, {"reconciler_project": "x"})] == []
+            assert await platform.catalog.dataset_exists(DATASET)
+            assert not await platform.catalog.dataset_exists("0" * 24)
+            assert await platform.catalog.batches_by_id(["UNKNOWN"]) == {}
 
     run(main())
 
@@ -92,7 +99,7 @@ def test_replays_are_listed(emulator: Emulator) -> None:
         async with connected(emulator) as platform:
             first = await create(platform, wanted(1))
             second = await create(platform, wanted(2, predecessors=(first,)))
-            replays = [each async for each in platform.list_replays(DATASET)]
+            replays = [each async for each in platform.catalog.list_replays(DATASET)]
             assert [(each.id, each.predecessors, each.replay_reason) for each in replays] == [
                 (second, (first,), "replace")
             ]
@@ -105,10 +112,10 @@ def test_a_thousand_batches_side_by_side_and_back(emulator: Emulator) -> None:
         async with connected(emulator) as platform:
             requests = [wanted(number) for number in range(1_000)]
             ids = await asyncio.gather(*(create(platform, request) for request in requests))
-            listed = [each.id async for each in platform.list_batches(DATASET, {"reconciler_project": "acme"})]
+            listed = [each.id async for each in platform.catalog.list_batches(DATASET, {"reconciler_project": "acme"})]
             assert sorted(listed) == sorted(ids)
-            assert set(await platform.batches_by_id(ids)) == set(ids)
-            found = await platform.batches_by_external_id([request.external_id for request in requests])
+            assert set(await platform.catalog.batches_by_id(ids)) == set(ids)
+            found = await platform.catalog.batches_by_external_id([request.external_id for request in requests])
             assert sorted(each.id for each in found) == sorted(ids)
 
     run(main())
@@ -121,18 +128,18 @@ def test_actions(body: ActionBody, emulator: Emulator) -> None:
         async with connected(emulator) as platform:
             batch, other = await create(platform, wanted(1)), await create(platform, wanted(2))
             for _ in range(2):
-                await platform.act(batch, Action.ABORT)
+                await platform.ingestion.act(batch, Verb.ABORT)
             assert emulator.batch(batch)["status"] == "aborted"
             for _ in range(2):
-                await platform.act(other, Action.COMPLETE)
+                await platform.ingestion.act(other, Verb.COMPLETE)
             with pytest.raises(Rejected):
-                await platform.act(other, Action.ABORT)
+                await platform.ingestion.act(other, Verb.ABORT)
             emulator.advance(60_000)
             for _ in range(2):
-                await platform.act(other, Action.REVERT)
+                await platform.ingestion.act(other, Verb.REVERT)
             assert emulator.batch(other)["status"] == "inactive"
             with pytest.raises(NotFound):
-                await platform.act("UNKNOWN", Action.ABORT)
+                await platform.ingestion.act("UNKNOWN", Verb.ABORT)
 
     run(main())
 
@@ -144,13 +151,13 @@ def test_tags(quoted: bool, emulator: Emulator) -> None:
         async with connected(emulator) as platform:
             batch = await create(platform, wanted(1, {"tags": {"team": ["crm"], "old": ["x"]}}))
             before = emulator.batch(batch)["tags"]
-            await platform.change_tags(batch, {"team": ["emea"]}, {"old"})
+            await platform.ingestion.change_tags(batch, {"team": ["emea"]}, {"old"})
             after = emulator.batch(batch)["tags"]
             assert after["team"] == ["emea"]
             assert "old" not in after
             assert {name for name in before if name.startswith("acp_")} <= after.keys()
             version = emulator.batch(batch)["version"]
-            await platform.change_tags(batch, {"team": ["emea"]}, {"old"})
+            await platform.ingestion.change_tags(batch, {"team": ["emea"]}, {"old"})
             assert emulator.batch(batch)["version"] == version
 
     run(main())
@@ -162,7 +169,7 @@ def test_tags_that_may_not_be_changed(emulator: Emulator) -> None:
         async with connected(emulator) as platform:
             batch = await create(platform)
             with pytest.raises(Unauthorized) as caught:
-                await platform.change_tags(batch, {"team": ["emea"]}, ())
+                await platform.ingestion.change_tags(batch, {"team": ["emea"]}, ())
             assert "ignore: [tags]" in (caught.value.hint or "")
 
     run(main())
@@ -217,7 +224,7 @@ def test_tokens_that_live_two_seconds_fail_no_request(emulator: Emulator) -> Non
 
             async def work(worker: int) -> None:
                 while clock() < end:
-                    assert await platform.dataset_exists(DATASET)
+                    assert await platform.catalog.dataset_exists(DATASET)
                     await asyncio.sleep(0.05 * worker)
 
             await asyncio.gather(*(work(worker) for worker in range(1, 9)))
@@ -247,10 +254,10 @@ def test_much_trouble_at_once_is_sat_out(emulator: Emulator) -> None:
                 Fault(Truncate(), chance=0.1),
             )
             emulator.inject(Faults(trouble, seed=7))
-            assert set(await platform.batches_by_id(ids)) == set(ids)
-            assert len([each async for each in platform.list_batches(DATASET, {})]) == 300
-            await asyncio.gather(*(platform.act(batch, Action.ABORT) for batch in ids[:20]))
-            await asyncio.gather(*(platform.change_tags(batch, {"team": ["x"]}, ()) for batch in ids[20:40]))
+            assert set(await platform.catalog.batches_by_id(ids)) == set(ids)
+            assert len([each async for each in platform.catalog.list_batches(DATASET, {})]) == 300
+            await asyncio.gather(*(platform.ingestion.act(batch, Verb.ABORT) for batch in ids[:20]))
+            await asyncio.gather(*(platform.ingestion.change_tags(batch, {"team": ["x"]}, ()) for batch in ids[20:40]))
             emulator.inject(Faults())
             assert {emulator.batch(batch)["status"] for batch in ids[:20]} == {"aborted"}
             assert all(emulator.batch(batch)["tags"]["team"] == ["x"] for batch in ids[20:40])

@@ -78,7 +78,7 @@ def answer(status: int, body: Json = None, **headers: str) -> Callable[[], httpx
 async def ask(ims: Ims, times: int = 1) -> None:
     async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
         for _ in range(times):
-            assert await platform.dataset_exists(DATASET)
+            assert await platform.catalog.dataset_exists(DATASET)
 
 
 def test_the_gateway_gets_its_headers() -> None:
@@ -90,7 +90,7 @@ def test_the_gateway_gets_its_headers() -> None:
 
     async def main() -> None:
         async with talking_to(serve, credentials=READY) as platform:
-            await platform.dataset_exists(DATASET)
+            await platform.catalog.dataset_exists(DATASET)
 
     run(main())
     assert {name: seen[0][name] for name in seen[0] if name.startswith(("x-", "auth", "accept"))} == {
@@ -123,7 +123,7 @@ def test_all_wait_for_one_renewal() -> None:
     async def main() -> int:
         ims = Ims()
         async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
-            await asyncio.gather(*(platform.dataset_exists(DATASET) for _ in range(40)))
+            await asyncio.gather(*(platform.catalog.dataset_exists(DATASET) for _ in range(40)))
         return len(ims.asked)
 
     assert run(main()) == 1
@@ -137,7 +137,7 @@ def test_tokens_of_two_seconds_last_through_a_long_run(latency: float) -> None:
 
             async def work() -> None:
                 for _ in range(60):
-                    assert await platform.dataset_exists(DATASET)
+                    assert await platform.catalog.dataset_exists(DATASET)
                     await asyncio.sleep(0.13)
 
             await asyncio.gather(*(work() for _ in range(8)))
@@ -154,7 +154,7 @@ def test_a_token_that_is_withdrawn_costs_one_new_one_for_all() -> None:
         async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
             for _ in range(3):
                 ims.valid_until.clear()
-                await asyncio.gather(*(platform.dataset_exists(DATASET) for _ in range(20)))
+                await asyncio.gather(*(platform.catalog.dataset_exists(DATASET) for _ in range(20)))
         return ims
 
     ims = run(main())
@@ -166,13 +166,13 @@ def test_a_late_refusal_uses_the_token_that_somebody_else_renewed() -> None:
     async def main() -> Ims:
         ims = Ims()
         async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
-            await platform.dataset_exists(DATASET)
+            await platform.catalog.dataset_exists(DATASET)
             ims.valid_until.clear()
             ims.latency = 5.0
-            late = asyncio.create_task(platform.dataset_exists(DATASET))
+            late = asyncio.create_task(platform.catalog.dataset_exists(DATASET))
             await asyncio.sleep(1)
             ims.latency = 0.1
-            assert await platform.dataset_exists(DATASET)
+            assert await platform.catalog.dataset_exists(DATASET)
             assert await late
         return ims
 
@@ -193,7 +193,7 @@ def test_a_credential_that_is_never_accepted_does_not_ask_for_a_token_each_time(
         async with talking_to(serve, credentials=SERVER_TO_SERVER) as platform:
             for _ in range(10):
                 with pytest.raises(Unauthorized) as caught:
-                    await platform.dataset_exists(DATASET)
+                    await platform.catalog.dataset_exists(DATASET)
                 errors.append(caught.value)
         return errors
 
@@ -211,7 +211,7 @@ def test_a_ready_token_that_is_refused_is_not_repeated() -> None:
 
     async def main() -> None:
         async with talking_to(serve) as platform:
-            await platform.dataset_exists(DATASET)
+            await platform.catalog.dataset_exists(DATASET)
 
     with pytest.raises(Unauthorized) as caught:
         run(main())
@@ -252,7 +252,7 @@ def test_a_refused_credential_is_final_and_names_the_variables_only(status: int,
         async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
             for _ in range(3):
                 with pytest.raises(Unauthorized) as caught:
-                    await platform.create(a_request(), about_to_send=nothing)
+                    await platform.ingestion.create(a_request(), about_to_send=nothing)
                 errors.append(caught.value)
         assert len(ims.asked) == 1
         return errors
@@ -279,7 +279,7 @@ def test_without_a_token_nothing_was_sent() -> None:
 
         async with talking_to(serve, credentials=SERVER_TO_SERVER, deadline=60) as platform:
             with pytest.raises(NeverSent) as caught:
-                await platform.create(a_request(), about_to_send=note)
+                await platform.ingestion.create(a_request(), about_to_send=note)
         assert "AEP_IMS_URL" in (caught.value.hint or "")
         assert not sent
         return clock() - 1_000
@@ -291,8 +291,8 @@ def test_one_who_gives_up_waiting_does_not_end_the_renewal_of_the_others() -> No
     async def main() -> int:
         ims = Ims()
         async with talking_to(ims, credentials=SERVER_TO_SERVER) as platform:
-            first = asyncio.create_task(platform.dataset_exists(DATASET))
-            second = asyncio.create_task(platform.dataset_exists(DATASET))
+            first = asyncio.create_task(platform.catalog.dataset_exists(DATASET))
+            second = asyncio.create_task(platform.catalog.dataset_exists(DATASET))
             await asyncio.sleep(0.01)
             first.cancel()
             assert await second
@@ -304,7 +304,7 @@ def test_one_who_gives_up_waiting_does_not_end_the_renewal_of_the_others() -> No
 def test_closing_ends_a_renewal_under_way() -> None:
     async def main() -> None:
         async with talking_to(Ims(), credentials=SERVER_TO_SERVER) as platform:
-            waiting = asyncio.create_task(platform.dataset_exists(DATASET))
+            waiting = asyncio.create_task(platform.catalog.dataset_exists(DATASET))
             await asyncio.sleep(0.01)
         with pytest.raises((asyncio.CancelledError, PlatformError)):
             await waiting

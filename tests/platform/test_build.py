@@ -5,22 +5,36 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
 import pytest
 
 from reconciler.core.errors import NeverSent, SettingsInvalid
-from reconciler.platform import AepPlatform, Patience, build_platform
+from reconciler.core.pace import Pace
+from reconciler.platform import Patience, open_platform
 from reconciler.platform.build import _clients
-from reconciler.ports import Platform
+from reconciler.platform.catalog import AepCatalog
+from reconciler.platform.ingestion import AepIngestion
+from reconciler.ports import Catalog, Ingestion
 from reconciler.settings import Endpoints
 from tests.platform.servers import DATASET, ENVIRONMENT, READY, SERVER_TO_SERVER, Script, a_request, nothing, talking_to
 from tests.platform.virtual import run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def opening(*arguments: Any, **named: Any) -> None:
+    """Open a platform and close it again."""
+
+    async def main() -> None:
+        async with open_platform(*arguments, **named):
+            pass
+
+    asyncio.run(main())
+
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -71,7 +85,7 @@ def test_proxies_of_the_environment_are_used_but_never_for_plain_http(
 def test_a_senseless_proxy_is_a_setting_that_is_wrong(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsInvalid) as caught:
-        build_platform(READY, ENVIRONMENT)
+        opening(READY, ENVIRONMENT)
     assert "pass-word" not in f"{caught.value.summary}{caught.value.detail}{caught.value.hint}"
     assert name in (caught.value.hint or "")
 
@@ -85,22 +99,22 @@ def test_a_senseless_certificate_file_is_a_setting_that_is_wrong(
         bundle.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     with pytest.raises(SettingsInvalid) as caught:
-        build_platform(READY, ENVIRONMENT)
+        opening(READY, ENVIRONMENT)
     assert "SSL_CERT_FILE" in (caught.value.hint or "")
 
 
-def test_it_is_the_platform_that_the_shell_asks_for() -> None:
-    platform: Platform = build_platform(READY, ENVIRONMENT)
-    operations = {name for name in vars(Platform) if not name.startswith("_")}
-    assert operations == {name for name in vars(AepPlatform) if not name.startswith("_")} - {"aclose"}
-    assert isinstance(platform, AepPlatform)
+def test_each_half_of_the_platform_is_the_port_that_the_shell_asks_for() -> None:
+    for port, adapter in ((Catalog, AepCatalog), (Ingestion, AepIngestion)):
+        operations = {name for name in vars(port) if not name.startswith("_")}
+        assert operations == {name for name in vars(adapter) if not name.startswith("_")}
+    assert not {name for name in vars(AepCatalog) if name in vars(AepIngestion) and not name.startswith("_")}
 
 
 def test_plain_http_to_elsewhere_is_refused_here_too() -> None:
     with pytest.raises(SettingsInvalid):
-        build_platform(READY, ENVIRONMENT, endpoints=Endpoints(api_url="http://platform.adobe.io"))
+        opening(READY, ENVIRONMENT, endpoints=Endpoints(api_url="http://platform.adobe.io"))
     with pytest.raises(SettingsInvalid):
-        build_platform(READY, ENVIRONMENT, endpoints=Endpoints(ims_url="http://ims.example"))
+        opening(READY, ENVIRONMENT, endpoints=Endpoints(ims_url="http://ims.example"))
 
 
 def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
@@ -110,7 +124,7 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
 
     async def main() -> None:
         async with talking_to(script) as platform:
-            await platform.create(a_request(), about_to_send=nothing)
+            await platform.ingestion.create(a_request(), about_to_send=nothing)
 
     with pytest.raises(NeverSent) as caught:
         run(main())
@@ -157,11 +171,15 @@ def test_over_a_real_socket_wide_and_with_a_proxy_variable_set(monkeypatch: pyte
         socket = Socket()
         server = await asyncio.start_server(socket, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with build_platform(
-            SERVER_TO_SERVER, ENVIRONMENT, endpoints=Endpoints(url, url), parallelism=40, patience=Patience(20)
+        async with open_platform(
+            SERVER_TO_SERVER,
+            ENVIRONMENT,
+            endpoints=Endpoints(url, url),
+            pace=Pace(parallelism=40),
+            patience=Patience(20),
         ) as platform:
-            assert await platform.create(a_request(), about_to_send=nothing) == "B1"
-            assert all(await asyncio.gather(*(platform.dataset_exists(DATASET) for _ in range(200))))
+            assert await platform.ingestion.create(a_request(), about_to_send=nothing) == "B1"
+            assert all(await asyncio.gather(*(platform.catalog.dataset_exists(DATASET) for _ in range(200))))
         server.close()
         await server.wait_closed()
         await asyncio.sleep(0)
@@ -177,8 +195,8 @@ def test_over_a_real_socket_wide_and_with_a_proxy_variable_set(monkeypatch: pyte
 def test_where_nobody_listens_nothing_is_sent() -> None:
     async def main() -> None:
         nowhere = Endpoints("http://127.0.0.1:9", "http://127.0.0.1:9")
-        async with build_platform(READY, ENVIRONMENT, endpoints=nowhere, patience=Patience(0.3)) as platform:
-            await platform.create(a_request(), about_to_send=nothing)
+        async with open_platform(READY, ENVIRONMENT, endpoints=nowhere, patience=Patience(0.3)) as platform:
+            await platform.ingestion.create(a_request(), about_to_send=nothing)
 
     with pytest.raises(NeverSent) as caught:
         asyncio.run(main())

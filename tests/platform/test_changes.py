@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from reconciler.core.errors import Conflict, NotFound, PlatformError, Rejected, Unauthorized
-from reconciler.ports import Action
+from reconciler.ports import Verb
 from tests.platform.servers import API, Script, a_batch, body_of, talking_to
 from tests.platform.virtual import run
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 OK = httpx.Response(200)
 
 
-async def act(script: Script, action: Action = Action.ABORT) -> None:
+async def act(script: Script, action: Verb = Verb.ABORT) -> None:
     async with talking_to(script) as platform:
-        await platform.act("B1", action)
+        await platform.ingestion.act("B1", action)
 
 
 def shows(status: str) -> httpx.Response:
     return httpx.Response(200, json={"B1": a_batch(status)})
 
 
-@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("action", Verb)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -40,7 +40,7 @@ def shows(status: str) -> httpx.Response:
         httpx.Response(202, text="accepted"),
     ],
 )
-def test_any_success_will_do_whatever_its_body(action: Action, answer: httpx.Response) -> None:
+def test_any_success_will_do_whatever_its_body(action: Verb, answer: httpx.Response) -> None:
     script = Script(lambda _: answer)
     run(act(script, action))
     (request,) = script.requests
@@ -73,20 +73,20 @@ def test_a_success_whose_body_breaks_off_is_one() -> None:
 @pytest.mark.parametrize(
     ("action", "status"),
     [
-        (Action.ABORT, "aborted"),
-        (Action.ABORT, "Inactive"),
-        (Action.ABORT, "deleted"),
-        (Action.ABORT, "abandoned"),
-        (Action.ABORT, "failed"),
-        (Action.REVERT, "inactive"),
-        (Action.REVERT, "deleted"),
-        (Action.COMPLETE, "loaded"),
-        (Action.COMPLETE, "success"),
-        (Action.COMPLETE, "staging"),
+        (Verb.ABORT, "aborted"),
+        (Verb.ABORT, "Inactive"),
+        (Verb.ABORT, "deleted"),
+        (Verb.ABORT, "abandoned"),
+        (Verb.ABORT, "failed"),
+        (Verb.REVERT, "inactive"),
+        (Verb.REVERT, "deleted"),
+        (Verb.COMPLETE, "loaded"),
+        (Verb.COMPLETE, "success"),
+        (Verb.COMPLETE, "staging"),
     ],
 )
 def test_after_a_lost_answer_it_looks_and_finds_it_done(
-    lost: httpx.Response | Exception, action: Action, status: str
+    lost: httpx.Response | Exception, action: Verb, status: str
 ) -> None:
     script = Script(lost, shows(status))
     run(act(script, action))
@@ -96,14 +96,14 @@ def test_after_a_lost_answer_it_looks_and_finds_it_done(
 @pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
 def test_after_a_lost_answer_a_batch_that_is_gone_is_fine(answer: httpx.Response) -> None:
     script = Script(httpx.ReadError("reset"), answer)
-    run(act(script, Action.REVERT))
+    run(act(script, Verb.REVERT))
     assert script.methods == ["POST", "GET"]
 
 
 @pytest.mark.parametrize(
-    ("action", "status"), [(Action.ABORT, "loading"), (Action.REVERT, "success"), (Action.COMPLETE, "loading")]
+    ("action", "status"), [(Verb.ABORT, "loading"), (Verb.REVERT, "success"), (Verb.COMPLETE, "loading")]
 )
-def test_after_a_lost_answer_it_looks_and_does_it_again(action: Action, status: str) -> None:
+def test_after_a_lost_answer_it_looks_and_does_it_again(action: Verb, status: str) -> None:
     script = Script(httpx.ReadError("reset"), httpx.Response(503), shows(status), OK)
     run(act(script, action))
     assert script.methods == ["POST", "GET", "GET", "POST"]
@@ -145,7 +145,7 @@ def test_any_other_refusal_is_told(refusal: httpx.Response, look: httpx.Response
 def test_what_is_no_id_is_not_acted_on() -> None:
     async def main() -> None:
         async with talking_to(Script(OK)) as platform:
-            await platform.act("../other", Action.ABORT)
+            await platform.ingestion.act("../other", Verb.ABORT)
 
     with pytest.raises(Rejected):
         run(main())
@@ -195,7 +195,7 @@ class Tagged:
 
 async def change(server: Tagged | Script, assign: dict[str, list[str]], remove: set[str] | None = None) -> None:
     async with talking_to(server) as platform:
-        await platform.change_tags("B1", assign, remove or set())
+        await platform.ingestion.change_tags("B1", assign, remove or set())
 
 
 @pytest.mark.parametrize("etag", ["{}", '"{}"', 'W/"{}"', None])

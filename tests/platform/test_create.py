@@ -35,7 +35,7 @@ async def create(script: Script, deadline: float = 300.0) -> tuple[str, list[flo
         sent.append(clock() - 1_000)
 
     async with talking_to(script, deadline=deadline) as platform:
-        return await platform.create(a_request({"format": "json"}), about_to_send=note), sent
+        return await platform.ingestion.create(a_request({"format": "json"}), about_to_send=note), sent
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_throttled_create_makes_everybody_wait() -> None:
             return httpx.Response(429, headers={"retry-after": "30"}) if len(seen) == 1 else CREATED
 
         async with talking_to(serve, parallelism=1) as platform:
-            await asyncio.gather(*(platform.create(a_request(), about_to_send=nothing) for _ in range(5)))
+            await asyncio.gather(*(platform.ingestion.create(a_request(), about_to_send=nothing) for _ in range(5)))
         return seen
 
     first, *others = run(main())
@@ -210,8 +210,8 @@ def test_what_the_engine_refuses_at_the_last_moment_does_not_leave() -> None:
         async with talking_to(script, parallelism=1) as platform:
             for _ in range(3):
                 with pytest.raises(Stopped):
-                    await platform.create(a_request(), about_to_send=stop)
-            await platform.create(a_request(), about_to_send=nothing)
+                    await platform.ingestion.create(a_request(), about_to_send=stop)
+            await platform.ingestion.create(a_request(), about_to_send=nothing)
 
     run(main())
     assert len(script.requests) == 1
@@ -230,7 +230,7 @@ def test_creations_keep_to_the_rate_and_the_width() -> None:
             return CREATED
 
         async with talking_to(serve, parallelism=4, rate=300) as platform:
-            await asyncio.gather(*(platform.create(a_request(), about_to_send=nothing) for _ in range(300)))
+            await asyncio.gather(*(platform.ingestion.create(a_request(), about_to_send=nothing) for _ in range(300)))
         return clock() - 1_000, most
 
     seconds, most = run(main())
@@ -248,7 +248,7 @@ def test_a_body_that_drips_is_not_waited_for_for_ever() -> None:
     async def main() -> float:
         async with talking_to(lambda _: httpx.Response(201, stream=Drip())) as platform:
             with pytest.raises(OutcomeUnknown, match="no whole answer"):
-                await platform.create(a_request(), about_to_send=nothing)
+                await platform.ingestion.create(a_request(), about_to_send=nothing)
         return clock() - 1_000
 
     assert run(main()) == pytest.approx(120)
@@ -270,7 +270,7 @@ def test_retries_are_told() -> None:
 
     async def main(step: Callable[[httpx.Request], httpx.Response]) -> None:
         async with talking_to(step, on_retry=said.append) as platform:
-            await platform.create(a_request(), about_to_send=nothing)
+            await platform.ingestion.create(a_request(), about_to_send=nothing)
 
     run(main(Script(httpx.Response(429), httpx.Response(429), CREATED)))
     assert len(said) == 2

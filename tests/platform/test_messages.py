@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.core.errors import PlatformError
 from reconciler.platform.problems import HINTS_BY_CODE, LONGEST_EXCERPT
-from reconciler.ports import Action
+from reconciler.ports import Verb
 from tests.platform.servers import (
     CLIENT_SECRET,
     DATASET,
@@ -27,30 +27,30 @@ from tests.platform.virtual import run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from reconciler.platform import AepPlatform
+    from reconciler.ports import Platform
     from tests.platform.servers import Server
 
 ISSUED = "issued-token-9f8e7d6c"
 SECRETS = (KEY, CLIENT_SECRET, ISSUED, quote(CLIENT_SECRET, safe=""), quote_plus(CLIENT_SECRET))
 
 
-async def _list(platform: AepPlatform) -> None:
-    async for _ in platform.list_batches(DATASET, {}):
+async def _list(platform: Platform) -> None:
+    async for _ in platform.catalog.list_batches(DATASET, {}):
         pass
 
 
-async def _create(platform: AepPlatform) -> None:
-    await platform.create(a_request(), about_to_send=nothing)
+async def _create(platform: Platform) -> None:
+    await platform.ingestion.create(a_request(), about_to_send=nothing)
 
 
-OPERATIONS: dict[str, Callable[[AepPlatform], Awaitable[object]]] = {
+OPERATIONS: dict[str, Callable[[Platform], Awaitable[object]]] = {
     "create": _create,
     "list": _list,
-    "abort": lambda platform: platform.act("B1", Action.ABORT),
-    "tags": lambda platform: platform.change_tags("B1", {"team": ["crm"]}, ()),
-    "ids": lambda platform: platform.batches_by_id(["B1", "B2"]),
-    "external": lambda platform: platform.batches_by_external_id(["x"]),
-    "dataset": lambda platform: platform.dataset_exists(DATASET),
+    "abort": lambda platform: platform.ingestion.act("B1", Verb.ABORT),
+    "tags": lambda platform: platform.ingestion.change_tags("B1", {"team": ["crm"]}, ()),
+    "ids": lambda platform: platform.catalog.batches_by_id(["B1", "B2"]),
+    "external": lambda platform: platform.catalog.batches_by_external_id(["x"]),
+    "dataset": lambda platform: platform.catalog.dataset_exists(DATASET),
 }
 
 
@@ -113,7 +113,7 @@ def failing(answer: httpx.Response) -> PlatformError:
     async def main() -> PlatformError:
         async with talking_to(Script(answer)) as platform:
             with pytest.raises(PlatformError) as caught:
-                await platform.create(a_request(), about_to_send=nothing)
+                await platform.ingestion.create(a_request(), about_to_send=nothing)
         return caught.value
 
     return run(main())

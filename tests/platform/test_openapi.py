@@ -12,13 +12,13 @@ import jsonschema
 import pytest
 import yaml
 
-from reconciler.ports import Action
+from reconciler.ports import Verb
 from tests.platform.servers import DATASET, SERVER_TO_SERVER, a_batch, a_request, nothing, talking_to
 from tests.platform.virtual import run
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Spec
-    from reconciler.platform import AepPlatform
+    from reconciler.ports import Platform
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 
@@ -99,18 +99,18 @@ SPEC: dict[str, Spec] = {
 }
 
 
-async def everything(platform: AepPlatform) -> None:
+async def everything(platform: Platform) -> None:
     """Every operation once."""
-    assert not await platform.dataset_exists(DATASET)
-    _ = [batch async for batch in platform.list_batches(DATASET, {"reconciler_project": "acme"})]
-    _ = [batch async for batch in platform.list_replays(DATASET)]
-    await platform.batches_by_id(["B1", "B2"])
-    await platform.batches_by_external_id(["acme.1", "acme.2"])
-    await platform.change_tags("B1", {"team": ["crm"]}, {"old"})
-    for action in Action:
-        await platform.act("B1", action)
+    assert not await platform.catalog.dataset_exists(DATASET)
+    _ = [batch async for batch in platform.catalog.list_batches(DATASET, {"reconciler_project": "acme"})]
+    _ = [batch async for batch in platform.catalog.list_replays(DATASET)]
+    await platform.catalog.batches_by_id(["B1", "B2"])
+    await platform.catalog.batches_by_external_id(["acme.1", "acme.2"])
+    await platform.ingestion.change_tags("B1", {"team": ["crm"]}, {"old"})
+    for action in Verb:
+        await platform.ingestion.act("B1", action)
     for spec in SPEC.values():
-        await platform.create(a_request(spec, ("B0",)), about_to_send=nothing)
+        await platform.ingestion.create(a_request(spec, ("B0",)), about_to_send=nothing)
 
 
 def requests_made() -> list[httpx.Request]:
@@ -159,7 +159,7 @@ def test_fields_beyond_the_description_are_the_two_that_only_adobes_pages_have()
             return httpx.Response(201, json={"id": "B9"})
 
         async with talking_to(serve) as platform:
-            await platform.create(a_request(spec), about_to_send=nothing)
+            await platform.ingestion.create(a_request(spec), about_to_send=nothing)
         return made[0]
 
     (complaint,) = complaints(run(main())) - set(WAIVED)

@@ -27,7 +27,7 @@ PROPERTIES = (
 
 async def listed(server: Server, *, parallelism: int = 8, tags: dict[str, str] | None = None) -> list[str]:
     async with talking_to(server, parallelism=parallelism) as platform:
-        return [batch.id async for batch in platform.list_batches(DATASET, TAGS if tags is None else tags)]
+        return [batch.id async for batch in platform.catalog.list_batches(DATASET, TAGS if tags is None else tags)]
 
 
 def counting(server: Server) -> tuple[list[httpx.Request], Server]:
@@ -65,8 +65,8 @@ def test_changes_are_asked_for_as_adobe_documents_it() -> None:
 
     async def main() -> tuple[list[str], str]:
         async with talking_to(server) as platform:
-            changes = [batch.id async for batch in platform.list_changes(TAGS, 1_700_000_000_001)]
-            one = await platform.any_change(TAGS, 1_700_000_000_001)
+            changes = [batch.id async for batch in platform.catalog.list_changes(TAGS, 1_700_000_000_001)]
+            one = await platform.catalog.any_change(TAGS, 1_700_000_000_001)
         assert one is not None
         return changes, one.id
 
@@ -84,7 +84,7 @@ def test_batches_are_counted_by_one_request(there: int, is_exact: bool) -> None:
 
     async def main() -> bool:
         async with talking_to(server) as platform:
-            return await platform.has_exactly(TAGS, 1_500)
+            return await platform.catalog.has_exactly(TAGS, 1_500)
 
     assert asyncio.run(main()) is is_exact
     assert [each.url.params["start"] for each in seen] == ["1499"]
@@ -95,8 +95,8 @@ def test_the_services_clock_counts_where_it_says_it() -> None:
 
     async def main() -> int:
         async with talking_to(lambda _: httpx.Response(200, json={}, headers=headers)) as platform:
-            await platform.batches_by_id(["B1"])
-            return platform.service_time
+            await platform.catalog.batches_by_id(["B1"])
+            return platform.catalog.service_time
 
     assert asyncio.run(main()) == 1_700_000_000_000
 
@@ -112,7 +112,7 @@ def test_long_listings_are_read_side_by_side() -> None:
             return answer
 
         async with talking_to(serve) as platform:
-            batches = [batch async for batch in platform.list_batches(DATASET, {})]
+            batches = [batch async for batch in platform.catalog.list_batches(DATASET, {})]
         return len(batches), clock() - 1_000
 
     count, seconds = run(main())
@@ -123,7 +123,7 @@ def test_long_listings_are_read_side_by_side() -> None:
 def test_leaving_a_listing_early_leaves_nothing_behind() -> None:
     async def main() -> Observed | None:
         async with talking_to(catalog_of(f"B{number:05}" for number in range(900))) as platform:
-            async for batch in platform.list_batches(DATASET, TAGS):
+            async for batch in platform.catalog.list_batches(DATASET, TAGS):
                 if batch.id == "B00150":
                     return batch
         return None
@@ -217,7 +217,7 @@ def test_replays_are_found_whoever_made_them() -> None:
 
     async def main() -> list[Observed]:
         async with talking_to(server) as platform:
-            return [batch async for batch in platform.list_replays(DATASET)]
+            return [batch async for batch in platform.catalog.list_replays(DATASET)]
 
     batches = run(main())
     assert [(batch.id, batch.predecessors) for batch in batches] == [("R1", ("B1",)), ("R2", ())]
@@ -229,7 +229,7 @@ def test_replays_are_found_whoever_made_them() -> None:
 
 async def by_id(server: Server, ids: Sequence[str]) -> dict[str, Observed]:
     async with talking_to(server) as platform:
-        return await platform.batches_by_id(ids)
+        return await platform.catalog.batches_by_id(ids)
 
 
 def by_path(known: set[str], *, missing: int = 200) -> Server:
@@ -301,7 +301,7 @@ def test_what_is_no_id_does_not_end_in_a_url(name: str) -> None:
 
 async def by_external_id(server: Server, names: Sequence[str]) -> list[Observed]:
     async with talking_to(server) as platform:
-        return await platform.batches_by_external_id(names)
+        return await platform.catalog.batches_by_external_id(names)
 
 
 def test_external_ids_are_asked_for_in_short_urls_and_compared_exactly() -> None:
@@ -345,7 +345,7 @@ def test_an_external_id_that_the_filter_cannot_spell_is_an_error_not_an_absence(
 
 async def exists(server: Server) -> bool:
     async with talking_to(server) as platform:
-        return await platform.dataset_exists(DATASET)
+        return await platform.catalog.dataset_exists(DATASET)
 
 
 @pytest.mark.parametrize(

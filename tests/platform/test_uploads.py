@@ -12,17 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.errors import ContentChanged, Rejected
+from reconciler.core.pace import Pace
 from reconciler.emulator import Answer, Behaviour, Cut, Emulator, Fault, Faults, Moment, World
-from reconciler.platform import Patience, build_platform, uploads
+from reconciler.platform import Patience, open_platform, uploads
 from reconciler.platform.uploads import missing
-from reconciler.ports import Action, CreateRequest, FilePlace
+from reconciler.ports import CreateRequest, FilePlace, Verb
 from tests.platform.servers import CLIENT_SECRET, DATASET, ENVIRONMENT, KEY, SERVER_TO_SERVER, nothing
 from tests.platform.virtual import TIMING, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from reconciler.platform import AepPlatform
+    from reconciler.ports import Platform
 
 WORLD = World(sandbox_datasets={"dev": frozenset({DATASET})}, clients={KEY: CLIENT_SECRET})
 PART = 10
@@ -62,16 +63,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def connected(emulator: Emulator) -> AsyncIterator[tuple[AepPlatform, str]]:
-    async with build_platform(
+async def connected(emulator: Emulator) -> AsyncIterator[tuple[Platform, str]]:
+    async with open_platform(
         SERVER_TO_SERVER,
         ENVIRONMENT,
         patience=Patience(60.0, TIMING),
         transport=emulator.transport(),
-        part_bytes=PART,
+        pace=Pace(part_bytes=PART),
     ) as platform:
         request = CreateRequest(DATASET, "acme.1", {}, {}, ())
-        yield platform, await platform.create(request, about_to_send=nothing)
+        yield platform, await platform.ingestion.create(request, about_to_send=nothing)
 
 
 def sent(emulator: Emulator, method: str) -> list[str]:
@@ -82,7 +83,7 @@ def upload(emulator: Emulator, content: Bytes, name: str = "a.json", times: int 
     async def main() -> dict[str, bytes]:
         async with connected(emulator) as (platform, batch):
             for number in range(times):
-                await platform.upload(FilePlace(batch, DATASET, name), content, resume=number > 0)
+                await platform.ingestion.upload(FilePlace(batch, DATASET, name), content, resume=number > 0)
             return emulator.files(batch)
 
     return run(main())
@@ -116,7 +117,7 @@ def test_a_token_that_ends_does_not_empty_the_body(emulator: Emulator) -> None:
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             emulator.expire_tokens()
-            await platform.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789"))
+            await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789"))
             assert emulator.files(batch) == {"a": b"0123456789"}
 
     run(main())
@@ -138,7 +139,7 @@ def test_cuts_in_a_large_file_lose_nothing(emulator: Emulator, method: str, mome
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             emulator.inject(Faults((Fault(Cut(moment), method, first=1),)))
-            await platform.upload(FilePlace(batch, DATASET, "a"), content, resume=method == "HEAD")
+            await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), content, resume=method == "HEAD")
             assert emulator.files(batch) == {"a": content.data}
 
     run(main())
@@ -152,10 +153,10 @@ def test_what_an_earlier_run_sent_is_not_sent_again(emulator: Emulator) -> None:
         async with connected(emulator) as (platform, batch):
             place = FilePlace(batch, DATASET, "a")
             with pytest.raises(ContentChanged):
-                await platform.upload(place, content)
+                await platform.ingestion.upload(place, content)
             content.changes_at = None
             content.read.clear()
-            await platform.upload(place, content, resume=True)
+            await platform.ingestion.upload(place, content, resume=True)
             assert emulator.files(batch) == {"a": content.data}
 
     run(main())
@@ -174,8 +175,8 @@ def test_other_bytes_of_one_name_replace_what_is_there(emulator: Emulator) -> No
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             place = FilePlace(batch, DATASET, "a")
-            await platform.upload(place, Bytes(b"x" * 33))
-            await platform.upload(place, Bytes(b"y" * 12))
+            await platform.ingestion.upload(place, Bytes(b"x" * 33))
+            await platform.ingestion.upload(place, Bytes(b"y" * 12))
             assert emulator.files(batch) == {"a": b"y" * 12}
 
     run(main())
@@ -191,7 +192,7 @@ def test_a_file_that_changes_on_the_way_never_becomes_the_file(emulator: Emulato
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             with pytest.raises(ContentChanged):
-                await platform.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789", changes_at=6))
+                await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789", changes_at=6))
             assert emulator.files(batch) == {}
 
     run(main())
@@ -200,9 +201,9 @@ def test_a_file_that_changes_on_the_way_never_becomes_the_file(emulator: Emulato
 def test_a_completed_batch_takes_no_files(emulator: Emulator) -> None:
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
-            await platform.act(batch, Action.COMPLETE)
+            await platform.ingestion.act(batch, Verb.COMPLETE)
             with pytest.raises(Rejected):
-                await platform.upload(FilePlace(batch, DATASET, "a"), Bytes(b"x"))
+                await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"x"))
 
     run(main())
 
@@ -210,8 +211,8 @@ def test_a_completed_batch_takes_no_files(emulator: Emulator) -> None:
 def test_a_complete_in_doubt_is_looked_into_before_it_is_asked_for_again(emulator: Emulator) -> None:
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
-            await platform.act(batch, Action.COMPLETE)
-            await platform.act(batch, Action.COMPLETE, in_doubt=True)
+            await platform.ingestion.act(batch, Verb.COMPLETE)
+            await platform.ingestion.act(batch, Verb.COMPLETE, in_doubt=True)
             assert emulator.requests.count("POST", "action=COMPLETE") == 1
 
     run(main())

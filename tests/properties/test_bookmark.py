@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from reconciler.core.batch import Lifecycle, OnRemove, Spec
 from reconciler.core.plans.bookmark import dump, parse
 from reconciler.core.plans.plan import Action
-from reconciler.core.plans.planner import Scope, Sides
-from reconciler.refresh import Look, Patience, Refreshed, refresh
+from reconciler.core.plans.planner import PlanInputs
+from reconciler.refresh import Refreshed, RefreshRequest, refresh
 from tests.examples import TODAY, WHO, desired, observed, recorded
 from tests.shell.fake_platform import FakePlatform
 
@@ -50,9 +50,9 @@ class World:
         async def sleep(_: float) -> None:
             return
 
-        sides = Sides(WHO, dict(self.wanted), dict(self.records), None)
-        look = Look(sides, Scope(), TODAY, Patience(0.0, None, sleep), accept_all_missing=True, bookmark=bookmark)
-        return asyncio.run(refresh(self.platform, look))
+        inputs = PlanInputs(WHO, dict(self.wanted), dict(self.records), None)
+        request = RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True, bookmark=bookmark, sleep=sleep)
+        return asyncio.run(refresh(self.platform, request))
 
     def commit(self, seen: Refreshed) -> Bookmark | None:
         """Write down what the plan found, as an apply does, and set it apart."""

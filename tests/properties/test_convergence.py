@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from reconciler.apply.engine import carry_out, settle_at_once
-from reconciler.apply.run import Pace, Run, Stop
+from reconciler.apply.engine import carry_out
+from reconciler.apply.ledger import Ledger
+from reconciler.apply.run import Run, Slots, Stop
+from reconciler.apply.settling import settle_at_once
 from reconciler.core.batch import Lifecycle, Observed, OnRemove, Spec, StatusClass
 from reconciler.core.identity import ADDRESS_TAG
+from reconciler.core.pace import Pace
 from reconciler.core.plans.observation import DEAD
-from reconciler.core.plans.planner import Scope, Sides
+from reconciler.core.plans.planner import PlanInputs
 from reconciler.core.states.journal import Intent
 from reconciler.core.states.replay import fold
 from reconciler.core.states.state import State, dump, parse
-from reconciler.refresh import Look, Patience, refresh
+from reconciler.ports import Platform
+from reconciler.refresh import RefreshRequest, refresh
 from tests.examples import DATASET, TODAY, WHO, desired
 from tests.shell.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from reconciler.core.batch import Desired, Record
     from reconciler.core.plans.plan import Plan
     from reconciler.core.states.journal import Entry
-    from reconciler.ports import Action, CreateRequest
+    from reconciler.ports import Content, CreateRequest, FilePlace, Verb
     from tests.shell.fake_platform import Answer
 
 ADDRESSES = [f"loyalty/b{number}" for number in range(5)]
@@ -72,13 +76,18 @@ class Mortal:
         self._pass()
         return batch
 
-    async def act(self, batch: str, action: Action) -> None:
+    async def act(self, batch: str, verb: Verb, *, in_doubt: bool = False) -> None:
         self._pass()
-        await self.platform.act(batch, action)
+        await self.platform.act(batch, verb, in_doubt=in_doubt)
         self._pass()
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.platform, name)
+    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+        raise NotImplementedError("no batch here has files")
+
+    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
+        self._pass()
+        await self.platform.change_tags(batch, assign, remove)
+        self._pass()
 
 
 class Convergence(RuleBasedStateMachine):
@@ -175,14 +184,16 @@ class Convergence(RuleBasedStateMachine):
         folded = fold(parse(self.state, WHO, "state"), tuple(self.journal))
         records: dict[str, Record] = dict(folded.state.records)
         pace = Pace(parallelism=2, settle=0.0, first_look=0.0)
-        run = Run(WHO, mortal, mortal, lambda _: None, Stop(), pace, {i.address: i for i in folded.open_intents})  # type: ignore[arg-type]
-        unsettled = await settle_at_once(run, records)
-        sides = Sides(WHO, self.wanted, records, None)
-        look = Look(sides, Scope(), TODAY, Patience(0.0), accept_all_missing=True)
-        plan = (await refresh(self.platform, look)).plan
+        ledger = Ledger(mortal, records)
+        settled = await settle_at_once(self.platform, folded.open_intents, now=time.time(), settle=0.0)
+        await ledger.write(*settled.entries)
+        inputs = PlanInputs(WHO, self.wanted, records, None)
+        plan = (await refresh(self.platform, RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True))).plan
         # A person would leave out what needs a decision; so does this one.
-        run = replace(run, intents={i.address: i for i in unsettled})
-        await carry_out(plan, run, records)
+        stop, intents = Stop(), {intent.address: intent for intent in settled.undecided}
+        platform = Platform(self.platform, mortal)
+        run = Run(WHO, platform, ledger, lambda _: None, stop, Slots(2, stop), pace, intents)
+        await carry_out(plan, run)
         if commits:
             self.state = dump(State(WHO, records))
             self.journal.clear()
@@ -220,7 +231,7 @@ class Convergence(RuleBasedStateMachine):
     @invariant()
     def intents_precede_what_they_announce(self) -> None:
         announced = {entry.external_id for entry in self.journal if isinstance(entry, Intent)}
-        assert announced <= {WHO.external_id(a, g) for a in ADDRESSES for g in range(1, 200)}
+        assert announced <= {WHO.external_ids(a).of(g) for a in ADDRESSES for g in range(1, 200)}
 
 
 EXAMPLES = int(os.environ.get("RECONCILER_EXAMPLES", "60"))

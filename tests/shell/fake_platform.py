@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from reconciler.core.batch import Observed
 from reconciler.core.errors import Conflict, NeverSent, OutcomeUnknown, Rejected, Throttled
-from reconciler.ports import Action
+from reconciler.ports import Verb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ Answer = Literal["made", "lost after", "lost before", "refused", "throttled", "n
 
 @dataclass
 class FakePlatform:
-    """A `Platform` whose batches can be looked at and changed by a test."""
+    """Catalog and Ingestion in one, whose batches can be looked at and changed by a test."""
 
     batches: dict[str, Observed] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
@@ -41,6 +41,8 @@ class FakePlatform:
     clock: int = 0
     """Epoch milliseconds."""
     created: list[CreateRequest] = field(default_factory=list)
+    told: int = 0
+    """Batches that listings showed."""
     widest: int = 0
     flying: int = 0
 
@@ -52,6 +54,7 @@ class FakePlatform:
         self.calls.append(f"list {dataset}")
         for batch in self._marked(tags):
             if dataset in batch.datasets:
+                self.told += 1
                 yield batch
 
     async def list_replays(self, dataset: str) -> AsyncIterator[Observed]:
@@ -150,9 +153,9 @@ class FakePlatform:
         if answer != "made":
             raise OutcomeUnknown("cut", status=None)
 
-    async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
-        self.calls.append(f"{action.value} {batch}{' in doubt' * in_doubt}")
-        status = {Action.ABORT: "aborted", Action.REVERT: "inactive", Action.COMPLETE: self.completes_to}[action]
+    async def act(self, batch: str, verb: Verb, *, in_doubt: bool = False) -> None:
+        self.calls.append(f"{verb.value} {batch}{' in doubt' * in_doubt}")
+        status = {Verb.ABORT: "aborted", Verb.REVERT: "inactive", Verb.COMPLETE: self.completes_to}[verb]
         self.set_status(batch, status)
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = 1_800_000_000_000
-MARK = Bookmark(since=5, newest=4, count=1_000, apart=frozenset({"B1"}), uncounted=frozenset(), full_at=NOW)
+MARK = Bookmark(since=5, newest=4, count=1_000, recheck=frozenset({"B1"}), uncounted=frozenset(), full_at=NOW)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.engine import carry_out, settle_at_once
-from reconciler.apply.run import Pace, Run, Stop
+from reconciler.apply.engine import carry_out
+from reconciler.apply.ledger import Ledger
+from reconciler.apply.run import Run, Slots, Stop
+from reconciler.apply.settling import settle_at_once
 from reconciler.core.batch import OnRemove, Spec
 from reconciler.core.errors import OutcomeUnknown, StoreFailed
+from reconciler.core.pace import Pace
 from reconciler.core.plans.events import Account, Ending
 from reconciler.core.states.journal import Done, Dropped, Intent, Void
+from reconciler.ports import Platform
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 
@@ -73,13 +77,15 @@ def carry(
 
         pace = Pace(parallelism=4, settle=settle, first_look=0.005)
         opened = {intent.address: intent for intent in intents}
-        return await carry_out(plan, Run(WHO, platform, journal, listen, stop, pace, opened), records)
+        ledger, slots = Ledger(journal, records), Slots(pace.parallelism, stop)
+        run = Run(WHO, Platform(platform, platform), ledger, listen, stop, slots, pace, opened)
+        return await carry_out(plan, run)
 
     return Trial(asyncio.run(run()), records, journal, events)
 
 
 def intent(at: int, address: str = ADDRESS) -> Intent:
-    return Intent(address, 1, WHO.external_id(address, 1), desired().dataset, OnRemove.FORGET, Spec(), (), (), at)
+    return Intent(address, 1, WHO.external_ids(address).of(1), desired().dataset, OnRemove.FORGET, Spec(), (), (), at)
 
 
 def test_an_intent_is_durable_before_its_request_and_the_outcome_before_it_counts() -> None:
@@ -103,7 +109,7 @@ def test_a_request_that_had_no_effect_is_sent_again_with_the_same_external_id() 
     platform = FakePlatform(answers=["lost before"])
     trial = carry(plan_of([desired()]), platform, settle=0.02)
     assert [call for call in platform.calls if call.startswith("create")] == [
-        f"create {WHO.external_id(ADDRESS, 1)}"
+        f"create {WHO.external_ids(ADDRESS).of(1)}"
     ] * 2
     assert trial.account.created == 1
 
@@ -162,13 +168,9 @@ def test_settling_at_once_records_voids_and_keeps_what_is_too_young() -> None:
     now = int(time.time() * 1000)
     old, young, there = intent(0, "loyalty/old"), intent(now, "loyalty/young"), intent(now, "loyalty/there")
     platform = FakePlatform(batches={"B1": observed("B1", address="loyalty/there")})
-    journal = ListJournal()
-    records: dict[str, Record] = {}
-    intents = {each.address: each for each in (old, young, there)}
-    run = Run(WHO, platform, journal, lambda _: None, Stop(), Pace(), intents)
-    assert asyncio.run(settle_at_once(run, records)) == [young]
-    assert Void("loyalty/old", 1) in journal.entries
-    assert records["loyalty/there"].id == "B1"
+    settled = asyncio.run(settle_at_once(platform, (old, young, there), now=now / 1000, settle=30.0))
+    assert settled.undecided == (young,)
+    assert settled.entries == (Void("loyalty/old", 1), Done(there.record("B1")))
 
 
 def test_two_batches_for_one_lost_answer_are_both_named() -> None:

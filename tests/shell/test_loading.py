@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.apply.engine import carry_out
-from reconciler.apply.run import Pace, Run, Stop
+from reconciler.apply.ledger import Ledger
+from reconciler.apply.run import Run, Slots, Stop
 from reconciler.core.batch import Desired, File, Record, Spec, Stage
 from reconciler.core.errors import ContentChanged, LoadFailed
+from reconciler.core.pace import Pace
 from reconciler.core.states.journal import Done, Intent, Staged, Uploaded, Uploading
+from reconciler.ports import Platform
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 from tests.shell.test_engine import ListJournal, Trial
@@ -79,8 +82,19 @@ def carry(
 
     async def main() -> Account:
         pace = Pace(parallelism=2, settle=0.05, first_look=0.005)
-        run = Run(WHO, platform, journal, listen, Stop(), pace, {}, contents=Memory(changed or set()), wait=wait)
-        return await carry_out(plan, run, records)
+        stop = Stop()
+        run = Run(
+            WHO,
+            Platform(platform, platform),
+            Ledger(journal, records),
+            listen,
+            stop,
+            Slots(pace.parallelism, stop),
+            pace,
+            contents=Memory(changed or set()),
+            wait=wait,
+        )
+        return await carry_out(plan, run)
 
     return Trial(asyncio.run(main()), records, journal, events)
 
@@ -171,7 +185,7 @@ def test_a_replay_of_an_address_waits_for_that_address_and_names_its_new_id() ->
     assert trial.account.is_whole
     assert [request.predecessors for request in platform.created] == [(), ("B1", "01OLD")]
     order = [call for call in platform.calls if call.startswith(("COMPLETE", "create"))]
-    assert order.index("COMPLETE B1") < order.index(f"create {WHO.external_id('loyalty/a-second', 1)}")
+    assert order.index("COMPLETE B1") < order.index(f"create {WHO.external_ids('loyalty/a-second').of(1)}")
 
 
 def test_a_replay_of_what_could_not_be_made_is_refused() -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.core.address import Globs
 from reconciler.core.errors import StateMismatch
+from reconciler.core.manifests.project import Move
+from reconciler.core.plans.observation import CatalogRead
 from reconciler.core.plans.plan import Action
-from reconciler.core.plans.planner import Scope, Sides
-from reconciler.refresh import Look, Patience, Refreshed, refresh
+from reconciler.core.plans.planner import PlanInputs, Scope
+from reconciler.refresh import Refreshed, RefreshRequest, refresh
 from tests.examples import ADDRESS, DATASET, TODAY, WHO, desired, observed, recorded
 from tests.shell.fake_platform import FakePlatform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.batch import Record
 
 
 def read(
@@ -21,15 +30,21 @@ def read(
     *,
     state_age: float | None = 3600.0,
     accept: bool = False,
+    scope: Scope | None = None,
+    moves: Sequence[Move] = (),
 ) -> Refreshed:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    sides = Sides(WHO, {each.address: each for each in wanted}, {each.address: each for each in known}, None)
-    look = Look(sides, Scope(), TODAY, Patience(30.0, state_age, sleep), accept_all_missing=accept)
-    return asyncio.run(refresh(platform, look))
+    inputs = PlanInputs(
+        WHO, {each.address: each for each in wanted}, {each.address: each for each in known}, None, moves
+    )
+    request = RefreshRequest(
+        inputs, TODAY, scope or Scope(), state_age=state_age, accept_all_missing=accept, sleep=sleep
+    )
+    return asyncio.run(refresh(platform, request))
 
 
 def many(count: int) -> list[str]:
@@ -103,3 +118,67 @@ def test_consolidation_without_a_tag_is_found_through_the_replays() -> None:
     refreshed = read(platform, [desired()], [recorded()])
     assert f"replays {DATASET}" in platform.calls
     assert "consolidated" in refreshed.plan.drift[0].message
+
+
+# -- targets
+
+
+def catalog_of(addresses: list[str]) -> tuple[FakePlatform, list[Record]]:
+    """A Catalog with a batch for each address, and the records of them."""
+    platform = FakePlatform({f"B{n}": observed(f"B{n}", address=a) for n, a in enumerate(addresses)})
+    return platform, [recorded(a, f"B{n}") for n, a in enumerate(addresses)]
+
+
+def targets(*patterns: str) -> Scope:
+    return Scope(Globs(patterns))
+
+
+def test_a_few_targets_of_a_big_dataset_are_read_one_by_one() -> None:
+    addresses = many(500)
+    platform, known = catalog_of(addresses)
+    refreshed = read(platform, [desired(a) for a in addresses], known, scope=targets(addresses[7], addresses[8]))
+    assert platform.calls == [f"list {DATASET}", f"list {DATASET}"]
+    assert platform.told == 2
+    assert refreshed.plan.read is CatalogRead.TARGETS
+    assert not refreshed.plan.has_changes
+    assert refreshed.bookmark is None
+
+
+def test_many_targets_are_read_by_the_dataset() -> None:
+    addresses = many(500)
+    platform, known = catalog_of(addresses)
+    read(platform, [desired(a) for a in addresses], known, scope=targets("loyalty/daily/000*"))
+    assert platform.calls == [f"list {DATASET}"]
+
+
+def test_a_dataset_without_a_target_is_not_read() -> None:
+    platform, known = catalog_of(many(3))
+    elsewhere = desired("orders/a", dataset="OTHER")
+    read(platform, [elsewhere, *(desired(each.address) for each in known)], known, scope=targets("loyalty/*"))
+    assert platform.calls == [f"list {DATASET}"]
+
+
+def test_a_target_needs_two_witnesses_too() -> None:
+    platform, known = catalog_of(many(300))
+    refreshed = read(platform, [desired("loyalty/new"), *map(desired, many(300))], known, scope=targets("loyalty/new"))
+    assert platform.calls == [f"list {DATASET}", "external 1", f"dataset {DATASET}"]
+    assert [change.address for change in refreshed.plan.changes] == ["loyalty/new"]
+
+
+def test_a_moved_target_is_read_under_its_old_name() -> None:
+    platform, known = catalog_of(["loyalty/old", *many(300)])
+    moves = [Move("loyalty/old", "loyalty/new", desired().place)]
+    wanted = [desired("loyalty/new"), *map(desired, many(300))]
+    (change,) = read(platform, wanted, known, scope=targets("loyalty/new"), moves=moves).plan.changes
+    assert (change.action, change.previous_address) == (Action.MOVE, "loyalty/old")
+
+
+def test_targets_that_are_gone_are_missing_as_long_as_others_are_there() -> None:
+    platform, known = catalog_of(many(300))
+    del platform.batches["B0"], platform.batches["B1"]
+    wanted = [desired(each.address) for each in known]
+    refreshed = read(platform, wanted, known, scope=targets(known[0].address, known[1].address))
+    assert len(refreshed.plan.changes) == 2
+    platform.batches.clear()
+    with pytest.raises(StateMismatch, match="none of the 52 recorded batches"):
+        read(platform, wanted, known, scope=targets(known[0].address, known[1].address))

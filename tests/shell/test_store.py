@@ -20,7 +20,7 @@ from reconciler.core.states.journal import Done, Dropped, Encoder, Entry, Header
 from reconciler.core.states.state import State, digest, dump
 from reconciler.storage.disk import RealDisk
 from reconciler.storage.store import Loaded, Store
-from tests.core.test_journal import intent_of
+from tests.core.states.test_journal import intent_of
 from tests.examples import WHO, recorded
 from tests.shell.fragile_disk import Crash, FragileDisk, Killed
 

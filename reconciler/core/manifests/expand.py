@@ -6,7 +6,6 @@ more than `MAX_ADDRESSES` is refused by arithmetic before the first is made.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import join
 from reconciler.core.batch import Desired
-from reconciler.core.collector import collector_paused
 from reconciler.core.diagnostics import Diagnostic, Place, Span, in_order
+from reconciler.core.identity import is_derived, split_generation
 from reconciler.core.manifests.dimensions import backwards
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.manifests.positions import locate
@@ -49,10 +48,9 @@ def expand(
     findings += _too_many(families)
     desired: list[Desired] = []
     if not findings:
-        with collector_paused():
-            for family in families:
-                desired += family.members()
-            desired.sort(key=attrgetter("address"))
+        for family in families:
+            desired += family.members()
+        desired.sort(key=attrgetter("address"))
         findings += check_references(manifests.moves, manifests.imports, {each.address: each for each in desired})
         findings += _check_external_ids(desired, manifests.project.name)
     return tuple(desired), in_order(resolve(findings, sources))
@@ -184,27 +182,26 @@ def _bind(text: str, batch: BatchManifest) -> Bound:
 def _check_external_ids(desired: Sequence[Desired], project: str) -> Iterator[Finding]:
     """Find external ids that two batches would share, now or in a later generation, and some that cannot be one."""
     owners: dict[str, Desired] = {}
-    derived = re.compile(rf"{re.escape(project)}\.[0-9a-f]{{20}}(\.[0-9]+)?\Z")
     reported: set[Place] = set()
     for each in desired:
         if each.external_id is None:
             continue
         first = owners.setdefault(each.external_id, each)
-        finding = _external_id_mistake(each, each.external_id, first, derived)
+        finding = _external_id_mistake(each, each.external_id, first, project)
         if finding is not None and each.place not in reported:
             reported.add(each.place)
             yield finding
     for each in owners.values():
-        earlier, _, number = (each.external_id or "").rpartition(".")
-        if number.isdecimal() and earlier in owners:
+        earlier, generation = split_generation(each.external_id or "")
+        if generation is not None and earlier in owners:
             message = f"{quoted(each.external_id or '')} is also the next generation of {quoted(earlier)}"
             hint = f"choose another for {quoted(each.address)}"
             yield Finding("duplicate-external-id", message, _external_id_place(each), hint)
 
 
-def _external_id_mistake(each: Desired, external_id: str, first: Desired, derived: re.Pattern[str]) -> Finding | None:
+def _external_id_mistake(each: Desired, external_id: str, first: Desired, project: str) -> Finding | None:
     place = _external_id_place(each)
-    if derived.match(external_id):
+    if is_derived(external_id, project):
         message = f"{quoted(external_id)} has the form of the ids that are derived from addresses"
         return Finding("bad-external-id", message, place, "take it out, or choose another form")
     if first is not each:

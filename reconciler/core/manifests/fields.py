@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, LiteralString
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from reconciler.core.address import is_address
+from reconciler.core import address, identity
 from reconciler.core.manifests.dates import MOMENT_PATTERN, STEP_PATTERN, read_moment
 from reconciler.core.manifests.source import Plain
 from reconciler.core.wording import guess, quoted
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-NAME = r"^[a-z0-9][a-z0-9._-]*$"
+NAME = f"^{address.NAME}$"
 ENVIRONMENT = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-ADDRESS = r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
-KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+ADDRESS = f"^{address.ADDRESS}$"
+KEY = f"^{address.KEY}$"
 DIMENSION = r"^[a-z][a-z0-9_]*$"
 PROJECT = r"^[a-z0-9][a-z0-9-]{0,31}$"
 ORG = r"^[0-9A-Za-z]{24}@AdobeOrg$"
@@ -141,7 +141,7 @@ def _check_tag_name(value: str) -> None:
 
 
 def _address(value: str) -> str:
-    if not is_address(value):
+    if not address.is_address(value):
         hint = "an address is `dataset/batch`, or `dataset/batch/key` for a batch with `each`"
         raise mistake("bad-address", f"{quoted(value)} is not an address", hint)
     return value
@@ -203,7 +203,7 @@ DimensionName = Annotated[str, Field(pattern=DIMENSION)]
 TagName = Annotated[str, AfterValidator(_tag_name), for_editors(r"^(?!adobe|acp_|reconciler_)[^,:*\s]+$")]
 FilePattern = Annotated[str, AfterValidator(_file_pattern), for_editors(r"^(?![/\\])(?!(?:.*/)?\.\.(?:/|$))[^\\]+$")]
 Predecessor = Annotated[str, AfterValidator(_predecessor), for_editors(f"{BATCH_ID}|{ADDRESS}")]
-ExternalId = Annotated[str, Field(min_length=1), for_editors(r"^[A-Za-z0-9_.{}-]+$")]
+ExternalId = Annotated[str, Field(min_length=1), for_editors(f"^(?:{identity.CHARACTERS}|[{{}}])+$")]
 BatchId = Annotated[str, Field(pattern=BATCH_ID)]
 ProjectName = Annotated[str, Field(pattern=PROJECT)]
 Org = Annotated[str, Field(pattern=ORG)]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.core.collector import collector_paused
 from reconciler.core.diagnostics import Diagnostic, Place, has_errors, in_order
 from reconciler.core.errors import SettingsInvalid
 from reconciler.core.manifests.batches import BatchReader
@@ -44,9 +43,8 @@ def parse(sources: Sequence[Source]) -> tuple[Manifests | None, tuple[Diagnostic
     The manifests come in the order of the files; the project file alone is enough.
     """
     reader = _Reader()
-    with collector_paused():
-        for source in sorted(sources, key=lambda source: (not source.is_project, source.file)):
-            reader.read(source)
+    for source in sorted(sources, key=lambda source: (not source.is_project, source.file)):
+        reader.read(source)
     reader.check()
     diagnostics = in_order([*reader.diagnostics, *resolve(reader.findings, sources)])
     if reader.project is None or has_errors(diagnostics):

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.core.identity import CHARACTERS, LONGEST_OWN
 from reconciler.core.manifests.findings import Finding
 from reconciler.core.manifests.templates import has_braces, longest, read_template, sample
 from reconciler.core.wording import guess, quoted
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
     from reconciler.core.diagnostics import Place
     from reconciler.core.manifests.models import SharedFields
     from reconciler.core.manifests.positions import Step
-
-EXTERNAL_ID = re.compile(r"[A-Za-z0-9_.-]+\Z")
-"""A comma means "any of" in Catalog's filters, and the charset is unverified (aep-api.md §4)."""
-
-MAX_EXTERNAL_ID = 60
-"""Characters of an external id in a manifest: a later generation adds `.2` to it, and 64 is what is safe in AEP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +73,11 @@ def check_external_id(text: str, dimensions: tuple[str, ...], widths: Sequence[i
     template = read_template(text)
     if template is None or not set(template.names) <= set(dimensions):
         return
-    if not EXTERNAL_ID.match(sample(template)):
+    if not re.fullmatch(f"{CHARACTERS}+", sample(template)):
         hint = "external ids are made of `A-Z`, `a-z`, `0-9`, `_`, `.` and `-`"
         yield Finding("bad-external-id", f"{quoted(text)} is not an external id", place, hint)
-    if longest(template.bind(dimensions), widths) > MAX_EXTERNAL_ID:
-        message = f"the external id {quoted(text)} may be longer than {MAX_EXTERNAL_ID} characters"
+    if longest(template.bind(dimensions), widths) > LONGEST_OWN:
+        message = f"the external id {quoted(text)} may be longer than {LONGEST_OWN} characters"
         yield Finding("bad-external-id", message, place, "choose a shorter one")
     missing = [f"{{{name}}}" for name in dimensions if name not in template.names]
     if missing:

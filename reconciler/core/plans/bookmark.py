@@ -1,8 +1,8 @@
 """Up to where Catalog was read: with it the next refresh asks for changes only. A value, its text, and its rules.
 
 A bookmark is a cache beside the state: it may be lost, it is never committed, and whatever does not fit is left aside.
-It stands for "every recorded batch is as recorded, but for those set apart"; so a refresh that trusts it must learn of
-each batch that was changed (Catalog stamps `updated`: aep-api.md §8.4), that is new, or that is gone (the count).
+It stands for "every recorded batch is as recorded, but for those that are read again"; so a refresh that trusts it must
+learn of each batch that was changed (Catalog stamps `updated`: aep-api.md §8.4), that is new, or that is gone (count).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Observed, Record
 
-VERSION = 1
+VERSION = 2
 
 WORTH_IT = 1_000
 """Recorded batches from which on a bookmark is used: below, reading everything is a few calls."""
 
-MOST_APART = 1_000
-"""Batches that may be set apart: beyond, reading everything is cheaper."""
+MOST_RECHECKED = 1_000
+"""Batches that are read one by one: beyond, reading everything is cheaper."""
 
 LONGEST_LIFE_MS = 12 * 3600 * 1000
 """Milliseconds after which everything is read again, whatever the bookmark says."""
@@ -49,10 +49,10 @@ class Bookmark:
     that has understood the question shows something."""
     count: int
     """How many batches carry our marker."""
-    apart: frozenset[str]
+    recheck: frozenset[str]
     """Ids that are read one by one: recorded ones that are not as recorded, and marked ones without a record."""
     uncounted: frozenset[str]
-    """Those of `apart` that are not in `count`."""
+    """Those of `recheck` that are not in `count`."""
     full_at: int
     """Epoch milliseconds by this machine's clock: when everything was read."""
     state: str = ""
@@ -66,9 +66,9 @@ class Bookmark:
         """The bookmark once a run has made other records of those that were; None when too many changed."""
         old = {record.id for address, record in before.items() if not _is_same(record, now.get(address))}
         new = {record.id for address, record in now.items() if not _is_same(record, before.get(address))}
-        apart = self.apart | old | new
-        uncounted = self.uncounted | (new - old - self.apart)
-        return None if len(apart) > MOST_APART else replace(self, apart=apart, uncounted=uncounted)
+        recheck = self.recheck | old | new
+        uncounted = self.uncounted | (new - old - self.recheck)
+        return None if len(recheck) > MOST_RECHECKED else replace(self, recheck=recheck, uncounted=uncounted)
 
 
 def _is_same(one: Record, other: Record | None) -> bool:
@@ -77,7 +77,7 @@ def _is_same(one: Record, other: Record | None) -> bool:
 
 def dump(bookmark: Bookmark) -> bytes:
     """Return the text of a bookmark."""
-    fields = asdict(bookmark) | {name: sorted(getattr(bookmark, name)) for name in ("apart", "uncounted")}
+    fields = asdict(bookmark) | {name: sorted(getattr(bookmark, name)) for name in ("recheck", "uncounted")}
     return json.dumps({"version": VERSION, **fields}, separators=(",", ":")).encode()
 
 
@@ -89,16 +89,16 @@ def parse(text: bytes) -> Bookmark | None:
         return None
     match fields:
         case {
-            "version": 1,
+            "version": 2,
             "since": int(since),
             "newest": int(newest),
             "count": int(count),
-            "apart": [*apart],
+            "recheck": [*recheck],
             "uncounted": [*uncounted],
             "full_at": int(full_at),
             "state": str(state),
         } if count > 0:
-            sets = frozenset(map(str, apart)), frozenset(map(str, uncounted))
+            sets = frozenset(map(str, recheck)), frozenset(map(str, uncounted))
             return Bookmark(since, newest, count, *sets, full_at, state)
         case _:
             return None

@@ -36,6 +36,13 @@ def target(desired: Desired, record: Record, status: StatusClass | None) -> Reco
     return replace(record, stage=Stage.COMPLETED) if wants else record
 
 
+def with_content_of(before: Record | None, after: Record) -> Record:
+    """The planned record with the content that its batch has now: that of the record before, or none."""
+    if before is None:
+        return replace(after, files=(), begun=(), stage=Stage.OPEN)
+    return replace(after, files=before.files, begun=before.begun, stage=before.stage)
+
+
 def as_found(desired: Desired, observed: Observed, record: Record) -> Record:
     """The record of a batch that was found, not made. Catalog tells no files.
 

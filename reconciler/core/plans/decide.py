@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.core.batch import DEFAULT_FORMAT, STATUS_CLASSES, OnRemove, Record, Spec, Stage, StatusClass
+from reconciler.core.identity import ExternalIds
 from reconciler.core.plans import content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Reason
+from reconciler.core.plans.prior import Origin
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Json, Observed
     from reconciler.core.identity import Identity
     from reconciler.core.plans.observation import Observation
+    from reconciler.core.plans.prior import Prior
 
 Decision = Change | Conflict | None
 
@@ -33,27 +36,13 @@ GONE_REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What stands at an address: a record, and how it came to be known."""
-
-    record: Record
-    status: StatusClass | None
-    """None when Catalog was not asked: then it is taken to be as recorded."""
-    observed: Observed | None
-    adopted: Reason | None = None
-    """Why the record is new (found in Catalog, or named in `imports`); None when the state held it."""
-    imported: bool = False
-    previous_address: str | None = None
-    deposed: tuple[str, ...] = ()
-    """Recorded batches that this one replaced and that are still open."""
-
-
-def external_id(identity: Identity, desired: Desired, generation: int) -> str:
-    """The external id of a generation: derived, or the manifest's own with the later generations numbered."""
-    if desired.external_id is None:
-        return identity.external_id(desired.address, generation)
-    return desired.external_id if generation == 1 else f"{desired.external_id}.{generation}"
+ENTRIES: Final[dict[Origin, tuple[Action, Reason]]] = {
+    Origin.LOST: (Action.ADOPT, Reason.LOST_RECORD),
+    Origin.NEWER: (Action.ADOPT, Reason.NEWER_GENERATION),
+    Origin.SURVIVOR: (Action.ADOPT, Reason.SURVIVOR),
+    Origin.IMPORT: (Action.IMPORT, Reason.DECLARED_IMPORT),
+}
+"""How a batch that the state does not hold enters it, and why."""
 
 
 def differing(desired: Desired, record: Record, observed: Observed | None) -> frozenset[str]:
@@ -70,7 +59,7 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
         )
     if not desired.lifecycle.ignore_tags and tags_differ(desired.spec, record.spec, observed):
         names.add("tags")
-    if desired.external_id is not None and not _same_base(desired.external_id, record):
+    if desired.external_id is not None and not _is_own(desired.external_id, record):
         names.add("external_id")
     if desired.dataset != record.dataset:
         names.add("dataset")
@@ -79,11 +68,11 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
     return frozenset(names)
 
 
-def status_of(standing: Standing) -> StatusClass | None:
+def status_of(prior: Prior) -> StatusClass | None:
     """What the batch is, completed ones that Catalog still shows as loading included; None when nobody asked."""
-    if standing.record.stage is Stage.OPEN:
-        return standing.status
-    match standing.status:
+    if prior.record.stage is Stage.OPEN:
+        return prior.status
+    match prior.status:
         case StatusClass.OPEN:
             return StatusClass.IN_FLIGHT
         case None:
@@ -116,21 +105,6 @@ def known(spec: Spec, name: str, observed: Observed | None) -> object:
     return DEFAULTS.get(name) if shown is None else shown
 
 
-def spec_of(observed: Observed, desired: Desired) -> Spec:
-    """The spec of a batch that was found, not made: what Catalog shows of the fields that the manifest sets."""
-    spec = Spec(**desired.spec)
-    if "format" in spec and observed.format is not None:
-        spec["format"] = observed.format
-    if "multiline" in spec and observed.multiline is not None:
-        spec["multiline"] = observed.multiline
-    tags = {name: list(observed.tags[name]) for name in spec.get("tags", {}) if name in observed.tags}
-    if tags:
-        spec["tags"] = tags
-    else:
-        spec.pop("tags", None)
-    return spec if spec != desired.spec else desired.spec
-
-
 def tags_differ(desired: Spec, recorded: Spec, observed: Observed | None) -> bool:
     """Whether own tags are not as the manifest says: in the record, or changed in Catalog by another hand."""
     tags = desired.get("tags", {})
@@ -139,37 +113,37 @@ def tags_differ(desired: Spec, recorded: Spec, observed: Observed | None) -> boo
     return observed is not None and any(list(observed.tags.get(name, ())) != tags[name] for name in tags)
 
 
-def _same_base(override: str, record: Record) -> bool:
-    return record.external_id in {override, f"{override}.{record.generation}"}
+def _is_own(external_id: str, record: Record) -> bool:
+    """Whether the record's external id is the one that the manifest gives, at its generation."""
+    ids = ExternalIds(external_id, is_own=True)
+    return ids.generation(record.external_id) in {1, record.generation}
 
 
-def decide(
-    identity: Identity, desired: Desired, standing: Standing | None, *, forced: bool, next_free: int
-) -> Decision:
+def decide(identity: Identity, desired: Desired, prior: Prior | None, *, forced: bool, next_free: int) -> Decision:
     """The row of the table for a declared address.
 
     `next_free` is the first generation whose external id nobody carries; `forced` is `--replace`.
     """
-    if standing is None:
+    if prior is None:
         return _create(identity, desired, next_free)
-    record = standing.record
-    differences = differing(desired, record, standing.observed)
-    recreation = _recreation(desired, standing, differences)
+    record = prior.record
+    differences = differing(desired, record, prior.observed)
+    recreation = _recreation(desired, prior, differences)
     if recreation is not None:
-        deposed = record.deposed + standing.deposed
+        deposed = record.deposed + prior.deposed
         after = _next(identity, desired, max(next_free, record.generation + 1), deposed)
         replays = tuple(desired.spec.get("replaces", ()))
-        return _change(Action.CREATE, standing, recreation, after, predecessors=replays, withdraw=deposed)
-    if _is_gone(standing):
-        return _as_found(desired, standing)
-    if content.needs_another_batch(desired, record, status_of(standing)):
+        return _change(Action.CREATE, prior, recreation, after, predecessors=replays, withdraw=deposed)
+    if _is_gone(prior):
+        return _left_to_record(desired, prior)
+    if content.needs_another_batch(desired, record, status_of(prior)):
         differences |= {"files"}
     if forced or differences - {"tags", "on_remove"}:
-        return _replacement(identity, desired, standing, differences, forced=forced, next_free=next_free)
-    target = content.target(desired, record, status_of(standing))
+        return _replacement(identity, desired, prior, differences, forced=forced, next_free=next_free)
+    target = content.target(desired, record, status_of(prior))
     if differences or (target is not record and target != record):
-        return _update(desired, standing, differences, target)
-    return _as_found(desired, standing)
+        return _update(desired, prior, differences, target)
+    return _left_to_record(desired, prior)
 
 
 def _create(identity: Identity, desired: Desired, generation: int) -> Change:
@@ -178,40 +152,40 @@ def _create(identity: Identity, desired: Desired, generation: int) -> Change:
     return Change(Action.CREATE, desired.address, Reason.NEW, None, after, predecessors=replays)
 
 
-def _recreation(desired: Desired, standing: Standing, differences: frozenset[str]) -> Reason | None:
+def _recreation(desired: Desired, prior: Prior, differences: frozenset[str]) -> Reason | None:
     """Why a next generation is due because of what became of the batch; None when it is not."""
-    if standing.status is None:
+    if prior.status is None:
         return None
-    is_same = desired.content == standing.record.files and not differences - {"tags", "on_remove"}
-    if standing.status is StatusClass.FAILED and desired.content is not None and is_same:
+    is_same = desired.content == prior.record.files and not differences - {"tags", "on_remove"}
+    if prior.status is StatusClass.FAILED and desired.content is not None and is_same:
         return None  # the same files would fail again, each time that somebody applies
-    word = GONE_WORDS.get(standing.status)
-    if standing.status is StatusClass.UNFINISHED and standing.observed is not None:
-        word = standing.observed.status
+    word = GONE_WORDS.get(prior.status)
+    if prior.status is StatusClass.UNFINISHED and prior.observed is not None:
+        word = prior.observed.status
     return GONE_REASONS[word] if word is not None and word in desired.lifecycle.recreate_when else None
 
 
-def _is_gone(standing: Standing) -> bool:
-    return standing.status in DEAD or standing.status in {StatusClass.FAILED, StatusClass.STUCK}
+def _is_gone(prior: Prior) -> bool:
+    return prior.status in DEAD or prior.status in {StatusClass.FAILED, StatusClass.STUCK}
 
 
 def _replacement(
     identity: Identity,
     desired: Desired,
-    standing: Standing,
+    prior: Prior,
     differences: frozenset[str],
     *,
     forced: bool,
     next_free: int,
 ) -> Change | Conflict:
-    record = standing.record
-    problem = _replace_problem(desired, standing, differences)
+    record = prior.record
+    problem = _replace_problem(desired, prior, differences)
     if problem is not None:
         return problem
     generation = max(next_free, record.generation + 1)
-    deposed = record.deposed + standing.deposed
+    deposed = record.deposed + prior.deposed
     predecessors: tuple[str, ...] = ()
-    if status_of(standing) is StatusClass.DONE:
+    if status_of(prior) is StatusClass.DONE:
         predecessors = (record.id,)
     else:
         deposed = (*deposed, record.id)
@@ -219,7 +193,7 @@ def _replacement(
     only_files = Reason.FILES_CHANGED if differences <= {"files", "tags", "on_remove"} else Reason.SPEC_CHANGED
     return _change(
         Action.REPLACE,
-        standing,
+        prior,
         Reason.REQUESTED if forced else only_files,
         _next(identity, desired, generation, deposed),
         predecessors=predecessors,
@@ -227,9 +201,9 @@ def _replacement(
     )
 
 
-def _replace_problem(desired: Desired, standing: Standing, differences: frozenset[str]) -> Conflict | None:
-    record = standing.record
-    if standing.imported:
+def _replace_problem(desired: Desired, prior: Prior, differences: frozenset[str]) -> Conflict | None:
+    record = prior.record
+    if prior.origin is Origin.IMPORT:
         fields = ", ".join(f"`{name}`" for name in sorted(differences))
         return Conflict(
             desired.address,
@@ -247,7 +221,7 @@ def _replace_problem(desired: Desired, standing: Standing, differences: frozense
             (record.id,),
             desired.place,
         )
-    if status_of(standing) is StatusClass.IN_FLIGHT:
+    if status_of(prior) is StatusClass.IN_FLIGHT:
         return Conflict(
             desired.address,
             "must be replaced, but AEP is still processing its batch",
@@ -255,7 +229,7 @@ def _replace_problem(desired: Desired, standing: Standing, differences: frozense
             (record.id,),
             desired.place,
         )
-    if "dataset" in differences and status_of(standing) is StatusClass.DONE:
+    if "dataset" in differences and status_of(prior) is StatusClass.DONE:
         return Conflict(
             desired.address,
             f"now belongs to dataset `{desired.dataset}`, but its batch holds data in `{record.dataset}`",
@@ -266,19 +240,19 @@ def _replace_problem(desired: Desired, standing: Standing, differences: frozense
     return None
 
 
-def _update(desired: Desired, standing: Standing, differences: frozenset[str], target: Record) -> Change:
-    spec = standing.record.spec
+def _update(desired: Desired, prior: Prior, differences: frozenset[str], target: Record) -> Change:
+    spec = prior.record.spec
     if "tags" in differences:
         spec = Spec(**spec)
         spec["tags"] = desired.spec.get("tags", {})
         if not spec["tags"]:
             del spec["tags"]
     after = replace(
-        standing.record,
+        prior.record,
         address=desired.address,
         on_remove=desired.lifecycle.on_remove,
         spec=spec,
-        deposed=standing.record.deposed + standing.deposed,
+        deposed=prior.record.deposed + prior.deposed,
         files=target.files,
         begun=target.begun,
         stage=target.stage,
@@ -286,25 +260,25 @@ def _update(desired: Desired, standing: Standing, differences: frozenset[str], t
     retags = "tags" in differences
     reason = Reason.TAGS_CHANGED if retags else Reason.RULES_CHANGED
     if not differences:
-        reason = Reason.INCOMPLETE if target.files == standing.record.files else Reason.FILES_MISSING
+        reason = Reason.INCOMPLETE if target.files == prior.record.files else Reason.FILES_MISSING
     action = Action.UPDATE
-    if standing.adopted is not None:
-        action, reason = Action.IMPORT if standing.imported else Action.ADOPT, standing.adopted
-    return replace(_change(action, standing, reason, after, withdraw=after.deposed), retags=retags)
+    if prior.origin is not Origin.STATE:
+        action, reason = ENTRIES[prior.origin]
+    return replace(_change(action, prior, reason, after, withdraw=after.deposed), retags=retags)
 
 
-def _as_found(desired: Desired, standing: Standing) -> Decision:
+def _left_to_record(desired: Desired, prior: Prior) -> Decision:
     """No difference: nothing, or what is left to write down."""
-    deposed = standing.record.deposed + standing.deposed
-    if not deposed and standing.adopted is None and standing.previous_address is None:
+    deposed = prior.record.deposed + prior.deposed
+    if not deposed and prior.origin is Origin.STATE and prior.previous_address is None:
         return None
-    after = replace(standing.record, address=desired.address, deposed=deposed)
-    if standing.adopted is not None:
-        action = Action.IMPORT if standing.imported else Action.ADOPT
-        return _change(action, standing, standing.adopted, after, withdraw=deposed)
+    after = replace(prior.record, address=desired.address, deposed=deposed)
+    if prior.origin is not Origin.STATE:
+        action, reason = ENTRIES[prior.origin]
+        return _change(action, prior, reason, after, withdraw=deposed)
     if deposed:
-        return _change(Action.DELETE, standing, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
-    return _change(Action.MOVE, standing, Reason.MOVED, after)
+        return _change(Action.DELETE, prior, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
+    return _change(Action.MOVE, prior, Reason.MOVED, after)
 
 
 def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[str, ...]) -> Record:
@@ -312,7 +286,7 @@ def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[
         address=desired.address,
         id="",
         dataset=desired.dataset,
-        external_id=external_id(identity, desired, generation),
+        external_id=identity.external_ids(desired.address, desired.external_id).of(generation),
         generation=generation,
         on_remove=desired.lifecycle.on_remove,
         spec=desired.spec,
@@ -324,7 +298,7 @@ def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[
 
 def _change(
     action: Action,
-    standing: Standing,
+    prior: Prior,
     reason: Reason,
     after: Record | None,
     *,
@@ -333,27 +307,27 @@ def _change(
 ) -> Change:
     return Change(
         action=action,
-        address=after.address if after is not None else standing.record.address,
+        address=after.address if after is not None else prior.record.address,
         reason=reason,
-        before=standing.record,
+        before=prior.record,
         after=after,
-        previous_address=standing.previous_address,
+        previous_address=prior.previous_address,
         predecessors=predecessors,
         withdraw=withdraw,
     )
 
 
-def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
+def decide_removed(prior: Prior, *, destroy: bool) -> Change | Conflict:
     """The row of the table for a record without a declaration."""
-    record = standing.record
+    record = prior.record
     wanted = OnRemove.DELETE if destroy else record.on_remove
     reason = Reason.DESTROY if destroy else Reason.NOT_DECLARED
     if wanted is OnRemove.FORGET:
-        return _change(Action.FORGET, standing, reason, None)
-    gone = standing.status in DEAD or standing.status is StatusClass.FAILED
+        return _change(Action.FORGET, prior, reason, None)
+    gone = prior.status in DEAD or prior.status is StatusClass.FAILED
     if gone and not record.deposed:
-        return _change(Action.FORGET, standing, Reason.ALREADY_GONE, None)
-    if standing.status in {StatusClass.IN_FLIGHT, StatusClass.STUCK}:
+        return _change(Action.FORGET, prior, Reason.ALREADY_GONE, None)
+    if prior.status in {StatusClass.IN_FLIGHT, StatusClass.STUCK}:
         return Conflict(
             record.address,
             f"is to be deleted, but AEP is still processing its batch `{record.id}`",
@@ -361,7 +335,7 @@ def decide_removed(standing: Standing, *, destroy: bool) -> Change | Conflict:
             (record.id,),
         )
     withdraw = record.deposed if gone else (*record.deposed, record.id)
-    return _change(Action.DELETE, standing, reason, None, withdraw=withdraw)
+    return _change(Action.DELETE, prior, reason, None, withdraw=withdraw)
 
 
 _RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or `reconciler state rm` it"
@@ -377,7 +351,7 @@ _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
 """What a recorded batch's status tells a person; classes that are not here are as they should be."""
 
 
-def drift_of(record: Record, standing: Standing, observation: Observation) -> Drift | None:
+def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | None:
     """What happened to a recorded batch behind our back, if anything worth a person's look."""
     observed = observation.by_id.get(record.id)
     status = observed.status if observed else "missing"
@@ -396,7 +370,7 @@ def drift_of(record: Record, standing: Standing, observation: Observation) -> Dr
         return Drift(record.address, record.id, status, message, hint, observed.errors)
     tags = record.spec.get("tags", {})
     changed = sorted(name for name in tags if list(observed.tags.get(name, ())) != tags[name])
-    if changed and standing.adopted is None:
+    if changed and prior.origin is Origin.STATE:
         names = ", ".join(f"`{name}`" for name in changed)
         return Drift(record.address, record.id, status, f"tags were changed in Catalog: {names}")
     return None

@@ -70,7 +70,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAddress:
     """One line of the account."""
 
     address: str
@@ -98,7 +98,7 @@ class Account:
     skipped: int = 0
     yielded: int = 0
     """Batches of this run that were aborted again, because another run created theirs first."""
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailedAddress] = field(default_factory=list)
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
     """Address and id of batches that exist but could not be written down: the disk failed."""
     ending: Ending = Ending.COMPLETE

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Observed, StatusClass
+from reconciler.core.identity import split_generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,10 +18,22 @@ DEAD = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN, StatusClass.MIS
 """Classes of a batch that holds no data and never will again."""
 
 
-def stem(external_id: str) -> str:
-    """What all generations at one address have in common."""
-    head, _, number = external_id.rpartition(".")
-    return head if number.isdecimal() and head else external_id
+NOT_READ = "Catalog was not read (`--no-refresh`)"
+"""How Catalog was read for a plan that rests on the state alone."""
+
+
+class CatalogRead(StrEnum):
+    """How much of Catalog a plan rests on."""
+
+    NOTHING = "nothing"
+    """Catalog was not read (`plan --no-refresh`): the plan rests on the state alone."""
+    CHANGES = "changes"
+    """Only what the changes rest on (`apply --no-refresh`)."""
+    TARGETS = "targets"
+    """The addresses that `--target` names."""
+    SINCE = "since"
+    """What changed since the last refresh."""
+    EVERYTHING = "everything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +44,55 @@ class Observation:
     """
 
     by_id: Mapping[str, Observed] = field(default_factory=dict)
-    by_stem: Mapping[str, tuple[Observed, ...]] = field(default_factory=dict)
-    """Batches by the stem of their external id: all generations at an address."""
+    by_base: Mapping[str, tuple[Observed, ...]] = field(default_factory=dict)
+    """Batches by the base of their external id: all generations at an address."""
     consolidated: Mapping[str, str] = field(default_factory=dict)
     """Batches that the platform's own consolidation replaced, with their successor (aep-api.md §5.2)."""
     trusted: frozenset[str] = frozenset()
     """Recorded ids that are as recorded, though they were not read this time (`core.bookmark`)."""
-    how: str = ""
-    """What was read, for people: which kind of refresh, how many calls."""
+    read: CatalogRead = CatalogRead.EVERYTHING
+
+    @property
+    def how(self) -> str:
+        """How Catalog was read, for people."""
+        match self.read:
+            case CatalogRead.NOTHING:
+                return NOT_READ
+            case CatalogRead.CHANGES:
+                return "only what the changes rest on was read (`--no-refresh`)"
+            case CatalogRead.TARGETS:
+                return f"only the targets were looked at: {len(self.by_id)} batches read"
+            case CatalogRead.SINCE:
+                return (
+                    f"what changed since the last refresh: {len(self.by_id)} batches read, "
+                    f"{len(self.trusted)} unchanged"
+                )
+            case CatalogRead.EVERYTHING:
+                return f"full refresh: {len(self.by_id)} batches read"
 
     @classmethod
-    def of(cls, batches: Iterable[Observed], *, trusted: frozenset[str] = frozenset(), how: str = "") -> Observation:
+    def of(
+        cls,
+        batches: Iterable[Observed],
+        *,
+        trusted: frozenset[str] = frozenset(),
+        read: CatalogRead = CatalogRead.EVERYTHING,
+    ) -> Observation:
         """Index the batches; one seen twice counts once."""
         by_id = {batch.id: batch for batch in batches}
-        by_stem: dict[str, tuple[Observed, ...]] = {}
+        by_base: dict[str, tuple[Observed, ...]] = {}
         consolidated: dict[str, str] = {}
         for batch in by_id.values():
             if batch.external_id is not None:
-                key = stem(batch.external_id)
-                by_stem[key] = (*by_stem.get(key, ()), batch)
+                base, _ = split_generation(batch.external_id)
+                by_base[base] = (*by_base.get(base, ()), batch)
             if batch.successor is not None:
                 consolidated[batch.id] = batch.successor
             if batch.replay_reason == "consolidation":
                 consolidated.update(dict.fromkeys(batch.predecessors, batch.id))
-        return cls(by_id, by_stem, consolidated, trusted, how)
+        return cls(by_id, by_base, consolidated, trusted, read)
 
-    def asked_for(self, record: Record) -> bool:
+    def was_asked_for(self, record: Record) -> bool:
         """Whether the record's batch was looked for; else the record says what it is."""
         return record.id not in self.trusted
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Stage, spec_json
+from reconciler.core.plans.observation import CatalogRead
 
 if TYPE_CHECKING:
     from datetime import date
@@ -50,15 +51,10 @@ SYMBOLS = {
 }
 
 
-NOT_READ = "Catalog was not read (`--no-refresh`)"
-"""How Catalog was read for a plan that rests on the state alone."""
-
-
 class Reason(StrEnum):
     """Why, for people only: nothing branches on it."""
 
     NEW = "new"
-    SETTLING = "an earlier run asked for it and got no answer"
     LOST_RECORD = "exists in Catalog, the state does not know it"
     NEWER_GENERATION = "a later generation exists in Catalog"
     SURVIVOR = "the recorded batch is gone, this one carries its external id"
@@ -77,7 +73,6 @@ class Reason(StrEnum):
     ALREADY_GONE = "no longer declared, and the batch is gone"
     DESTROY = "asked for with `--destroy`"
     UNFINISHED_REPLACEMENT = "replaced, and not yet aborted"
-    FOLLOWED = "consolidated by the platform into another batch"
     REFRESHED = "changed in Catalog"
     FILES_MISSING = "its files are not all there"
     INCOMPLETE = "it is not completed yet"
@@ -240,8 +235,10 @@ class Plan:
     """Asked for with `--destroy`."""
     refresh_only: bool = False
     """Asked for with `--refresh-only`: drift is the subject, and only records change."""
+    read: CatalogRead = CatalogRead.EVERYTHING
+    """How much of Catalog was read."""
     how: str = ""
-    """How Catalog was read, for people."""
+    """The same for people, with counts."""
 
     @property
     def has_changes(self) -> bool:

@@ -83,9 +83,9 @@ def _suspicion(plan: Plan) -> Refused | None:
     )
 
 
-def all_missing(recorded: int, missing: int) -> StateMismatch | None:
+def all_missing(recorded: int) -> StateMismatch | None:
     """An error when nothing that is recorded can be found: a wrong credential or sandbox, never drift."""
-    if recorded < 2 or missing < recorded:  # noqa: PLR2004  (of one batch, all are missing as soon as one is)
+    if recorded < 2:  # noqa: PLR2004  (of one batch, all are missing as soon as one is)
         return None
     return StateMismatch(
         f"none of the {recorded} recorded batches can be found in this sandbox",

@@ -13,7 +13,7 @@ from reconciler.core.errors import StateMismatch
 from reconciler.core.states.journal import Done, Dropped, Entry, Void
 from reconciler.core.states.replay import fold, open_intents
 from reconciler.core.states.state import State
-from tests.core.test_journal import intent_of
+from tests.core.states.test_journal import intent_of
 from tests.examples import WHO, recorded
 
 if TYPE_CHECKING:

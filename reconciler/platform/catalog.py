@@ -1,4 +1,4 @@
-"""AEP as `ports.Platform` asks for it. Each operation is one deadline; what a request meant is decided in `outcome`.
+"""AEP's Catalog as `ports.Catalog` asks for it: reads only.
 
 Filters of the service are never trusted: whatever comes back is compared with what was asked for. Absence is claimed
 only where AEP says it: a 404 of its own, or a listing that was read to its end.
@@ -7,64 +7,39 @@ only where AEP says it: a 404 of its own, or a listing that was read to its end.
 from __future__ import annotations
 
 import asyncio
-import json
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from reconciler.core.errors import NotFound, Rejected
 from reconciler.platform import wire
-from reconciler.platform.changes import ActionAttempt, TagsAttempt
-from reconciler.platform.exchange import Call
-from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
+from reconciler.platform.exchange import LARGEST_OBJECT, Call
 from reconciler.platform.paging import read_pages
-from reconciler.platform.problems import Asked, Failure
-from reconciler.platform.uploads import DEFAULT_PART, Upload
-from reconciler.platform.urls import CATALOG, IMPORT, PAGE, chunks, file_url, is_plain, tag_filter, url
+from reconciler.platform.problems import Asked
+from reconciler.platform.urls import PAGE, catalog_url, checked_id, chunks, is_plain, tag_filter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
     from reconciler.core.batch import Observed
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Exchange
     from reconciler.platform.wire import Page
-    from reconciler.ports import Action, Content, CreateRequest, FilePlace
 
 LARGEST_LIST = 32 * 1024 * 1024
 """Bytes."""
-LARGEST_OBJECT = 1024 * 1024
-"""Bytes."""
 PROJECTION = {"properties": ",".join(wire.PROPERTIES)}
-JSON_HEADERS = {"content-type": "application/json"}
 
 
-class AepPlatform:
-    """AEP over HTTP: implements `ports.Platform`. Close it, or use it as a context manager."""
+class AepCatalog:
+    """Catalog over HTTP: implements `ports.Catalog`."""
 
-    def __init__(self, exchange: Exchange, api_url: str, parallelism: int, part_bytes: int = DEFAULT_PART) -> None:
+    def __init__(self, exchange: Exchange, api_url: str, parallelism: int) -> None:
         self._exchange = exchange
         self._api_url = api_url
         self._parallelism = parallelism
-        self._part_bytes = part_bytes
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._exchange.aclose()
-
-    # -- reading
 
     async def dataset_exists(self, dataset: str) -> bool:
         """Whether the dataset is there (in this sandbox)."""
-        asked = Asked(f"look up dataset `{_checked(dataset, 'dataset')}`", is_read=True)
+        asked = Asked(f"look up dataset `{checked_id(dataset, 'dataset')}`", is_read=True)
         call = Call(asked, "GET", self._catalog(f"/dataSets/{dataset}", {"properties": "name"}), LARGEST_OBJECT)
         try:
             return await self._exchange.read(call, lambda answer: dataset in wire.read_objects(answer.json()))
@@ -73,7 +48,7 @@ class AepPlatform:
 
     def list_batches(self, dataset: str, tags: Mapping[str, str]) -> AsyncIterator[Observed]:
         """The dataset's batches that carry all the tags, in pages, each batch once."""
-        query = {"dataSet": _checked(dataset, "dataset")}
+        query = {"dataSet": checked_id(dataset, "dataset")}
         if spelled := tag_filter(tags):
             query["tags"] = spelled
 
@@ -85,7 +60,7 @@ class AepPlatform:
 
     def list_replays(self, dataset: str) -> AsyncIterator[Observed]:
         """The dataset's batches that replay others, whoever made them."""
-        query = {"dataSet": _checked(dataset, "dataset"), "property": "replay"}
+        query = {"dataSet": checked_id(dataset, "dataset"), "property": "replay"}
 
         def is_wanted(batch: Observed) -> bool:
             return dataset in batch.datasets and bool(batch.predecessors or batch.replay_reason)
@@ -131,7 +106,7 @@ class AepPlatform:
 
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
         """Those of the ids that exist, by id."""
-        wanted = sorted({_checked(batch, "batch") for batch in ids})
+        wanted = sorted({checked_id(batch, "batch") for batch in ids})
         parts = chunks(wanted, self._catalog("/batches/"))
         found = await _side_by_side(self._read_ids(part) for part in parts)
         return {batch.id: batch for part in found for batch in part}
@@ -197,53 +172,8 @@ class AepPlatform:
             if is_wanted(batch):
                 yield batch
 
-    # -- writing
-
-    async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
-        """Create the batch and return its id; see `ports.Platform.create`."""
-        body = json.dumps(wire.create_body(request)).encode()
-        asked = Asked(f"create a batch in dataset `{request.dataset}`", is_read=False)
-        call = Call(asked, "POST", f"{self._api_url}{IMPORT}/batches", LARGEST_OBJECT, body, JSON_HEADERS)
-
-        async def attempt() -> str | Failure:
-            answer = await self._exchange.send_creation(call, about_to_send)
-            return answer if isinstance(answer, Failure) else self._exchange.parsed(call, answer, _read_created)
-
-        return await self._exchange.patience.insist(attempt, WITHOUT_EFFECT)
-
-    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
-        """Put a file into an open batch; see `ports.Platform.upload`."""
-        batch, dataset = _checked(place.batch, "batch"), _checked(place.dataset, "dataset")
-        where = file_url(self._api_url, batch, dataset, place.name)
-        await Upload(self._exchange, place, where, content, self._part_bytes).run(resume=resume)
-
-    async def act(self, batch: str, action: Action, *, in_doubt: bool = False) -> None:
-        """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""
-        path = f"/batches/{_checked(batch, 'batch')}"
-        asked = Asked(f"{action.value.lower()} batch `{batch}`", is_read=False)
-        act = Call(asked, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": action.value}))
-        look = Call(Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path), LARGEST_OBJECT)
-        attempt = ActionAttempt(self._exchange, batch, action, act, look, in_doubt)
-        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
-
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
-        """Read, merge and write the batch's tags under `If-Match`; system tags and foreign tags survive.
-
-        Writes nothing when they are so already. Raises `Conflict` when another hand keeps changing the batch.
-        """
-        path = f"/batches/{_checked(batch, 'batch')}"
-        look = Call(
-            Asked(f"read the tags of batch `{batch}`", is_read=True),
-            "GET",
-            self._catalog(path),
-            LARGEST_OBJECT,
-        )
-        write = Call(Asked(f"change the tags of batch `{batch}`", is_read=False), "PATCH", self._catalog(path))
-        attempt = TagsAttempt(self._exchange, batch, assign, remove, look, write)
-        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
-
     def _catalog(self, path: str, query: Mapping[str, str] | None = None) -> str:
-        return url(self._api_url, f"{CATALOG}{path}", query)
+        return catalog_url(self._api_url, path, query)
 
 
 def _changed(tags: Mapping[str, str], since: int) -> dict[str, str]:
@@ -260,23 +190,8 @@ def _read_page(answer: Answer) -> Page:
     return wire.read_page(answer.json())
 
 
-def _read_created(answer: Answer) -> str:
-    return wire.read_created(answer.json())
-
-
 def _count(names: Sequence[str], one: str, several: str) -> str:
     return f"{one} `{names[0]}`" if len(names) == 1 else f"{len(names)} {several}"
-
-
-def _checked(name: str, kind: str) -> str:
-    """Return the id. Raises `Rejected` for a text that is none: it must not end in a URL."""
-    if not wire.is_id(name):
-        raise Rejected(
-            f"`{name}` is not the id of a {kind}",
-            hint="an id has letters, digits, `-` and `_` only, at most 128 of them",
-            status=HTTPStatus.NOT_FOUND,
-        )
-    return name
 
 
 async def _side_by_side(reads: Iterable[Coroutine[None, None, list[Observed]]]) -> list[list[Observed]]:

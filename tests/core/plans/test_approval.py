@@ -20,7 +20,7 @@ from reconciler.core.plans.plan import Action, Change, Plan
 from reconciler.core.plans.planfile import Approved, parse_plan
 from reconciler.core.plans.planner import Scope
 from reconciler.views.plan_json import dump_plan
-from tests.core.test_planfile import mutated
+from tests.core.plans.test_planfile import mutated
 from tests.examples import WHO, desired, observed, plan_of, recorded
 from tests.golden.plans.examples import EXAMPLES, days, every_action
 

@@ -41,7 +41,7 @@ def test_one_record_is_shown_with_what_catalog_says() -> None:
         "l/a",
         f"  dataset: {DATASET}",
         '  deposed: ["B0"]',
-        f"  external_id: {WHO.external_id('l/a', 1)}",
+        f"  external_id: {WHO.external_ids('l/a').of(1)}",
         "  generation: 1",
         "  id: B1",
         "  on_remove: forget",

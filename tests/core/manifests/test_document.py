@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.collector import collector_paused
 from reconciler.core.manifests.document import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS, load
 from reconciler.core.manifests.source import Data, Plain, Source
 
@@ -188,16 +186,6 @@ def test_nobody_reads_more_than_a_thousand_findings() -> None:
     assert (len(documents), len(found)) == (0, MAX_FINDINGS)
     assert found[-1].message.endswith("; the first is at `m.yaml:1`")
     assert len(load("a: 1\n" * MAX_FINDINGS + "b: [", "m.yaml")[1]) == MAX_FINDINGS
-
-
-def test_the_collector_is_paused_only_while_loading() -> None:
-    assert gc.isenabled()
-    with collector_paused():
-        assert not gc.isenabled()
-        with collector_paused():
-            pass
-        assert not gc.isenabled()
-    assert gc.isenabled()
 
 
 def test_a_project_file_is_known_by_its_name() -> None:

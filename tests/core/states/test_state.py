@@ -14,10 +14,10 @@ from reconciler.core.batch import OnRemove, Record, Spec
 from reconciler.core.errors import StateCorrupt, StateError, StateFromFuture, StateMismatch
 from reconciler.core.states.lines import CSV_CHECKS, SPEC_CHECKS
 from reconciler.core.states.state import State, digest, dump, parse
-from tests.core.records import STATES
+from tests.core.states.records import STATES
 from tests.examples import WHO, recorded
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "states"
+GOLDEN = Path(__file__).parents[2] / "golden" / "states"
 FILE = "state/dev.jsonl"
 
 

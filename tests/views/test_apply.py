@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.core.errors import OutcomeUnknown, ReconcilerError, Rejected, StoreFailed
-from reconciler.core.plans.events import Account, Completed, Ending, Failed, Failure, Started, Waiting
+from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started, Waiting
 from reconciler.views.apply_json import Stream
 from reconciler.views.apply_text import Progress, account_lines, complete_line
 from reconciler.views.plan_markdown import MAX_CHARACTERS, account_markdown
@@ -89,8 +89,8 @@ def account(**counts: Any) -> Account:
     return Account(**counts)
 
 
-def failed(addresses: Iterable[str], error: ReconcilerError = NO, *, unknown: bool = False) -> list[Failure]:
-    return [Failure(address, error, unknown) for address in addresses]
+def failed(addresses: Iterable[str], error: ReconcilerError = NO, *, unknown: bool = False) -> list[FailedAddress]:
+    return [FailedAddress(address, error, unknown) for address in addresses]
 
 
 def text(made: Account) -> str:

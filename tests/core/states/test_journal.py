@@ -10,7 +10,7 @@ from reconciler.core.batch import OnRemove, Record
 from reconciler.core.errors import StateCorrupt, StateFromFuture
 from reconciler.core.states.journal import Decoded, Done, Dropped, Encoder, Entry, Header, Intent, Void, decode
 from reconciler.core.states.state import digest
-from tests.core.records import ADDRESSES, LISTS, RECORDS, SPECS, TEXTS
+from tests.core.states.records import ADDRESSES, LISTS, RECORDS, SPECS, TEXTS
 from tests.examples import DATASET, WHO, recorded
 
 FILE = "state/dev.journal"

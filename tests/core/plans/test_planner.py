@@ -40,7 +40,7 @@ def test_declared_only_is_created() -> None:
     assert change.after is not None
     assert change.after.id == ""
     assert change.after.generation == 1
-    assert change.after.external_id == WHO.external_id(ADDRESS, 1)
+    assert change.after.external_id == WHO.external_ids(ADDRESS).of(1)
     assert plan.summary.add == 1
 
 
@@ -162,7 +162,7 @@ def test_gone_by_itself_is_created_again(seen: list, reason: Reason) -> None:  #
     assert change.reason is reason
     assert change.after is not None
     assert change.after.generation == 2
-    assert change.after.external_id == WHO.external_id(ADDRESS, 2)
+    assert change.after.external_id == WHO.external_ids(ADDRESS).of(2)
     assert len(plan.drift) == 1
 
 
@@ -357,7 +357,7 @@ def test_a_moved_batch_whose_record_is_lost_is_found_by_its_old_name() -> None:
 
 def test_an_address_taken_up_again_after_a_move_does_not_steal_the_moved_batch() -> None:
     first = desired("loyalty/first")
-    known = recorded(id="B1", external_id=WHO.external_id("loyalty/first", 1))
+    known = recorded(id="B1", external_id=WHO.external_ids("loyalty/first").of(1))
     (change,) = plan_of([desired(), first], [known], [observed(address="loyalty/first")]).changes
     assert (change.action, change.address) == (Action.CREATE, "loyalty/first")
     assert change.after is not None

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.core.manifests.schema import manifest_schema, project_schema
 
-CASES = Path(__file__).parent.parent / "golden" / "manifests"
+CASES = Path(__file__).parents[2] / "golden" / "manifests"
 
 BEYOND_A_SCHEMA = {
     "colliding-external-ids",

@@ -1,0 +1,64 @@
+"""What is recorded while a run goes: an entry counts here only once it is durable in the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.core.states.journal import Done, Dropped, Intent, Staged, Uploaded, Uploading, Void
+from reconciler.core.states.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.core.batch import Record
+    from reconciler.core.states.journal import Entry
+    from reconciler.ports import Journal
+
+Records = dict[str, "Record"]
+"""By address; changed in place, one entry at a time."""
+
+
+class Ledger:
+    """The journal of a run and the records that follow from it."""
+
+    def __init__(self, journal: Journal, records: Records) -> None:
+        self.records = records
+        self._journal = journal
+        self._progress: dict[str, Progress] = {}
+        """By address: batches that are being filled."""
+
+    async def write(self, *entries: Entry) -> None:
+        """Make the entries durable, then true. Raises `StoreFailed`."""
+        await self._journal.append(*entries)
+        for entry in entries:
+            if isinstance(entry, Uploading | Uploaded | Staged):
+                self._progress[entry.address].take(entry)
+            else:
+                record_entry(self.records, entry)
+
+    def progress(self, record: Record) -> Progress:
+        """Follow the steps on a batch from now on; `close` makes a record of them."""
+        progress = self._progress[record.address] = Progress(record)
+        return progress
+
+    def close(self, address: str) -> Record:
+        """End what `progress` began: the record as it is now."""
+        record = self.records[address] = self._progress.pop(address).record()
+        return record
+
+
+def record_entry(records: Records, entry: Entry) -> None:
+    """Take an entry about a whole record into account."""
+    match entry:
+        case Done(record=record):
+            records[record.address] = record
+        case Dropped(address=address):
+            records.pop(address, None)
+        case Intent() | Void() | Uploading() | Uploaded() | Staged():
+            pass
+
+
+def record_entries(records: Records, entries: Iterable[Entry]) -> None:
+    """Take entries into account that nobody writes down: those of a run that only plans."""
+    for entry in entries:
+        record_entry(records, entry)

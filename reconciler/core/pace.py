@@ -1,0 +1,28 @@
+"""How wide, how fast and how patient a run is: every default number that a person may change stands here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The pace of one run."""
+
+    parallelism: int = 8
+    """Requests in flight at the most."""
+    rate: int = 1_800
+    """Creations a minute; AEP allows 2,000 to one user, shared with whatever else that user runs (aep-api.md §9)."""
+    part_bytes: int = 100_000_000
+    """Bytes of one part of a large file: what a cut connection costs at most."""
+    settle: float = 30.0
+    """Seconds that Catalog is given to show what exists (its lag is unverified: aep-api.md §4)."""
+    first_look: float = 0.1
+    """Seconds before the second look for a batch that may exist; doubled from look to look."""
+    longest_look: float = 4.0
+    """Seconds between two such looks at the most."""
+    longest_wait: float = 3_600.0
+    """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
+
+
+DEFAULT = Pace()
