@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from reconciler.cli.invocation import Invocation
     from reconciler.cli.progress import Reporter
     from reconciler.core.plans.plan import Plan
-    from reconciler.core.plans.planfile import Approved
     from reconciler.operations import Options
     from reconciler.workspace import Declared
 
@@ -27,7 +26,7 @@ class Approval:
 
     invocation: Invocation
     report: Reporter
-    approved: Approved | None
+    approved: Plan | None
     digest: str | None
     auto: bool
     declined: bool = False
@@ -63,10 +62,12 @@ class Approval:
 
     def scoped(self, options: Options) -> Options:
         """The options, looking at what the approved plan looked at unless flags say otherwise."""
+        from reconciler.core.plans.planner import scope_of
+
         is_default = options.scope == type(options)().scope
         if self.approved is None or not is_default:
             return options
-        return replace(options, scope=self.approved.scope, is_recalled=True)
+        return replace(options, scope=scope_of(self.approved), is_recalled=True)
 
     def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
         """What of the proposed plan may be done; None when a person says no."""

@@ -160,9 +160,9 @@ def _exit_code(done: Applied, *, declined: bool) -> int:
 @pass_invocation
 def show(invocation: Invocation, planfile: Path, form: str) -> int:
     """Show a saved plan again."""
-    from reconciler.core.plans.planfile import plan_from_file
+    from reconciler.core.plans.planfile import parse_plan
 
-    _print_plan(invocation, plan_from_file(planfile.read_bytes()), form)
+    _print_plan(invocation, parse_plan(planfile.read_bytes()), form)
     return ExitCode.OK
 
 

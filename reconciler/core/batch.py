@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypedDict, TypeGuard
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict  # pydantic cannot read `typing.TypedDict` before Python 3.12
+
+from reconciler.core.address import ADDRESS, MAX_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +21,19 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 DEFAULT_FORMAT = "parquet"
 """What AEP assumes when a request names no format (aep-api.md §3.1)."""
+
+
+Text = Annotated[str, Field(min_length=1, description="a text that is not empty")]
+
+Address = Annotated[
+    str,
+    Field(pattern=f"^{ADDRESS}$", max_length=MAX_LENGTH, description="an address such as `dataset/batch`"),
+]
+
+Generation = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
+"""1, 2, …: how many batches have stood at an address."""
+
+Ids = Annotated[tuple[str, ...], Field(description="a list of texts")]
 
 
 class Csv(TypedDict, total=False):
@@ -45,27 +64,35 @@ class Spec(TypedDict, total=False):
     """Addresses or ids of the batches that this one replays."""
 
 
-def spec_json(spec: Spec) -> dict[str, Json]:
-    """The spec as the JSON object that it is: a copy of its top level."""
-    plain: object = dict(spec)
-    assert _is_object(plain)
-    return plain
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""In hex."""
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Json]]:
-    return isinstance(value, dict)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class File:
+class File(NamedTuple):
     """One file of a batch, by what is in it: the same fingerprint is the same content."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     """Its path within the batch, with `/`."""
-    size: int
+    size: Annotated[int, Field(ge=0)]
     """Bytes."""
-    sha256: str
-    """Of its bytes, in hex."""
+    sha256: Sha256
+    """Of its bytes."""
+
+
+def _in_order(files: tuple[File, ...]) -> tuple[File, ...]:
+    """Raise `ValueError` unless the files are sorted by name, each name once."""
+    if any(one.name >= other.name for one, other in pairwise(files)):
+        raise ValueError("not sorted")
+    return files
+
+
+OneFile = Annotated[File, Field(description="a file: its name, its bytes and its SHA-256")]
+
+Files = Annotated[
+    tuple[File, ...],
+    AfterValidator(_in_order),
+    Field(description="a list of files (name, bytes, SHA-256), sorted by name, each name once"),
+]
 
 
 class Stage(StrEnum):
@@ -83,6 +110,11 @@ class OnRemove(StrEnum):
 
     FORGET = "forget"
     DELETE = "delete"
+
+
+Removal = Annotated[OnRemove, Field(description="`forget` or `delete`")]
+
+Completion = Annotated[Stage, Field(description="`open`, `completing` or `completed`")]
 
 
 class StatusClass(StrEnum):
@@ -157,27 +189,26 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of the state file: a batch that stands at an address."""
+    """A batch that stands at an address. One line of the state file: its fields are declared here and nowhere else."""
 
-    address: str
-    id: str
+    address: Address
+    id: Text
     """AEP's batch id, opaque."""
-    dataset: str
-    external_id: str
-    generation: int
-    """1, 2, …: how many batches have stood at the address."""
-    on_remove: OnRemove
-    spec: Spec
+    dataset: Text
+    external_id: Text
+    generation: Generation
+    on_remove: Removal
+    spec: Annotated[Spec, Field(description="an object")]
     """What is known of it: as created, or as observed when it was adopted or imported."""
-    deposed: tuple[str, ...] = ()
+    deposed: Ids = ()
     """Ids of earlier generations that a replacement has still to abort."""
-    rivals: tuple[str, ...] = ()
+    rivals: Ids = ()
     """Ids that carry the same external id and that a person decided against (`import`)."""
-    files: tuple[File, ...] = ()
+    files: Files = ()
     """What AEP has confirmed to hold, sorted by name."""
-    begun: tuple[File, ...] = ()
+    begun: Files = ()
     """What was about to be uploaded, and no verdict came: AEP may hold it, a part of it, or what was there before."""
-    stage: Stage = Stage.OPEN
+    stage: Completion = Stage.OPEN
 
     @property
     def names(self) -> frozenset[str]:

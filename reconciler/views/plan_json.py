@@ -12,16 +12,9 @@ from reconciler.views.escape import for_runner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.batch import Json
     from reconciler.core.plans.plan import Plan
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def plan_to_json(plan: Plan) -> dict[str, Json]:
-    """The whole document as one value; `dump_plan` writes it without holding it."""
-    lists = {name: list(items) for name, items in _lists(plan).items()}
-    return {**_head(plan), **lists}
 
 
 def dump_plan(plan: Plan) -> Iterator[bytes]:
@@ -35,11 +28,11 @@ def dump_plan(plan: Plan) -> Iterator[bytes]:
     yield b"\n}\n"
 
 
-def _encode(value: Json) -> str:
+def _encode(value: object) -> str:
     return for_runner(_ENCODER.encode(value))
 
 
-def _items(items: Iterator[Json]) -> Iterator[bytes]:
+def _items(items: Iterator[object]) -> Iterator[bytes]:
     opening = "["
     for item in items:
         yield f"{opening}\n{_encode(item)}".encode()
@@ -47,14 +40,14 @@ def _items(items: Iterator[Json]) -> Iterator[bytes]:
     yield b"[]" if opening == "[" else b"\n]"
 
 
-def _head(plan: Plan) -> dict[str, Json]:
+def _head(plan: Plan) -> dict[str, object]:
     return {**document.head_of(plan), "reconciler_version": __version__}
 
 
-def _lists(plan: Plan) -> dict[str, Iterator[Json]]:
+def _lists(plan: Plan) -> dict[str, Iterator[object]]:
     return {
-        "conflicts": (document.conflict(each) for each in plan.conflicts),
-        "orphans": (document.orphan(each) for each in plan.orphans),
-        "resource_changes": (document.resource_change(each) for each in plan.changes),
-        "resource_drift": (document.resource_drift(each) for each in plan.drift),
+        "conflicts": (document.conflict_entry(each) for each in plan.conflicts),
+        "orphans": (document.orphan_entry(each) for each in plan.orphans),
+        "resource_changes": (document.change_entry(each) for each in plan.changes),
+        "resource_drift": (document.drift_entry(each) for each in plan.drift),
     }

@@ -6,10 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.core.batch import Stage
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.plans.plan import Action
-from reconciler.core.states.lines import files_json
+from reconciler.core.states.lines import fields_of
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -64,24 +63,7 @@ def _value(value: Json) -> str:
 
 def record_json(record: Record) -> dict[str, Json]:
     """The fields of a line of the state file."""
-    fields: dict[str, Json] = {
-        "address": record.address,
-        "id": record.id,
-        "dataset": record.dataset,
-        "external_id": record.external_id,
-        "generation": record.generation,
-        "on_remove": record.on_remove.value,
-        "spec": {**record.spec},  # type: ignore[dict-item]  # a TypedDict is plain JSON
-    }
-    lists: dict[str, Json] = {
-        "deposed": list(record.deposed),
-        "rivals": list(record.rivals),
-        "files": [*files_json(record.files)],
-        "begun": [*files_json(record.begun)],
-    }
-    if record.stage is not Stage.OPEN:
-        fields["stage"] = record.stage.value
-    return fields | {name: ids for name, ids in lists.items() if ids}
+    return fields_of(record)
 
 
 def check_text(report: Checked) -> Iterator[str]:

@@ -85,7 +85,7 @@ def carry(
 
 
 def intent(at: int, address: str = ADDRESS) -> Intent:
-    return Intent(address, 1, WHO.external_ids(address).of(1), desired().dataset, OnRemove.FORGET, Spec(), (), (), at)
+    return Intent(address, 1, WHO.external_ids(address).of(1), desired().dataset, OnRemove.FORGET, Spec(), at=at)
 
 
 def test_an_intent_is_durable_before_its_request_and_the_outcome_before_it_counts() -> None:

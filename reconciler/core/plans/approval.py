@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
-    from reconciler.core.plans.planfile import Approved
 
 MOST_LINES = 20
 """Lines of the difference that a refusal shows."""
@@ -40,10 +39,10 @@ class Comparison:
     """Addresses whose approved change needs no doing any more."""
 
 
-def compare(approved: Approved, now: Plan) -> Comparison:
+def compare(approved: Plan, now: Plan) -> Comparison:
     """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved."""
     _check_subject(approved, now)
-    changes = approved.changes
+    changes = {change.address: change for change in approved.changes}
     excess = tuple(change for change in now.changes if not _is_covered(change, changes))
     if excess:
         raise Refused(
@@ -75,7 +74,7 @@ def require_digest(now: Plan, digest: str) -> None:
         )
 
 
-def _check_subject(approved: Approved, now: Plan) -> None:
+def _check_subject(approved: Plan, now: Plan) -> None:
     """Raise `Refused` when the two plans are not about the same thing."""
     pairs = [
         (name, getattr(approved.identity, name), getattr(now.identity, name))
@@ -89,8 +88,8 @@ def _check_subject(approved: Approved, now: Plan) -> None:
             hint="check `--env` and the project file, or take the plan file of this environment",
         )
     flags = (
-        ("--destroy", approved.plan.destroys_all, now.destroys_all),
-        ("--refresh-only", approved.plan.refresh_only, now.refresh_only),
+        ("--destroy", approved.destroys_all, now.destroys_all),
+        ("--refresh-only", approved.refresh_only, now.refresh_only),
     )
     for flag, was, is_ in flags:
         if was != is_:
@@ -193,11 +192,13 @@ def _why(approved: Change | None, now: Change) -> str:
         return NOT_PLANNED
     if approved.action is not now.action:
         return f"approved is `{approved.action}`, now it would be `{now.action}`"
-    was, is_ = approved.effect, now.effect
-    names = [name for name in sorted(is_) if is_[name] != was.get(name)]
-    after_was, after_is = was["after"], is_["after"]
-    if isinstance(after_was, dict) and isinstance(after_is, dict) and "after" in names:
-        inside = sorted(f"after.{name}" for name in after_is if after_is[name] != after_was.get(name))
+    names = _differing(approved.effect, now.effect)
+    after_was, after_is = approved.effect["after"], now.effect["after"]
+    if after_was is not None and after_is is not None and "after" in names:
+        inside = [f"after.{name}" for name in _differing(after_was, after_is)]
         names = [*(name for name in names if name != "after"), *inside]
-    names = names or ["before"]
-    return "differs from what was approved in " + ", ".join(f"`{name}`" for name in names)
+    return "differs from what was approved in " + ", ".join(f"`{name}`" for name in names or ["before"])
+
+
+def _differing(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    return [name for name in sorted(now) if now[name] != was.get(name)]

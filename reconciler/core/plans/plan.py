@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired
 
-from reconciler.core.batch import Stage, spec_json
+from typing_extensions import TypedDict
+
+from reconciler.core.batch import Address, Generation, OnRemove, Sha256, Spec, Stage, Text
 from reconciler.core.plans.observation import CatalogRead
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from reconciler.core.batch import File, Json, Record
+    from reconciler.core.batch import File, Record
     from reconciler.core.diagnostics import Place
     from reconciler.core.identity import Identity
 
@@ -79,6 +81,38 @@ class Reason(StrEnum):
     FILES_CHANGED = "its files changed, and it takes no others"
 
 
+class Target(TypedDict):
+    """What a batch will be, as far as a change decides it."""
+
+    id: str
+    """Empty where AEP has yet to choose one."""
+    dataset: Text
+    external_id: Text
+    generation: Generation
+    on_remove: OnRemove
+    spec: Spec
+    deposed: tuple[str, ...]
+    rivals: tuple[str, ...]
+    files: NotRequired[Sha256]
+    """Of the names, sizes and SHA-256 of its files."""
+    stage: NotRequired[Stage]
+
+
+class Effect(TypedDict):
+    """What a change does and nothing else."""
+
+    action: Action
+    address: Address
+    after: Target | None
+    before: Text | None
+    """Id of the batch that stands there now."""
+    predecessors: tuple[str, ...]
+    previous_address: Address | None
+    retags: bool
+    untags: tuple[str, ...]
+    withdraw: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One action at one address, and all that is needed to carry it out."""
@@ -126,40 +160,37 @@ class Change:
         return tuple(sorted(self.before.spec.get("tags", {}).keys() - self.after.spec.get("tags", {}).keys()))
 
     @property
-    def effect(self) -> dict[str, Json]:
+    def effect(self) -> Effect:
         """What the change does and nothing else: the same effect is the same approval."""
-        after = self.after
         return {
-            "action": self.action.value,
+            "action": self.action,
             "address": self.address,
             "previous_address": self.previous_address,
             "before": None if self.before is None else self.before.id,
-            "after": None
-            if after is None
-            else {
-                "id": after.id,
-                "dataset": after.dataset,
-                "external_id": after.external_id,
-                "generation": after.generation,
-                "on_remove": after.on_remove.value,
-                "spec": spec_json(after.spec),
-                "deposed": list(after.deposed),
-                "rivals": list(after.rivals),
-                **_content(after),
-            },
-            "predecessors": list(self.predecessors),
-            "untags": list(self.untags),
-            "withdraw": list(self.withdraw),
+            "after": None if self.after is None else _target(self.after),
+            "predecessors": self.predecessors,
+            "untags": self.untags,
+            "withdraw": self.withdraw,
             "retags": self.retags,
         }
 
 
-def _content(after: Record) -> dict[str, Json]:
-    """What the batch will hold, short; nothing for one whose content is nobody's business."""
-    if not after.files and after.stage is Stage.OPEN:
-        return {}
-    text = json.dumps([[file.name, file.size, file.sha256] for file in after.files], separators=(",", ":"))
-    return {"files": sha256(text.encode()).hexdigest(), "stage": after.stage.value}
+def _target(after: Record) -> Target:
+    """What the batch will be; nothing of its content where that is nobody's business."""
+    target: Target = {
+        "id": after.id,
+        "dataset": after.dataset,
+        "external_id": after.external_id,
+        "generation": after.generation,
+        "on_remove": after.on_remove,
+        "spec": after.spec,
+        "deposed": after.deposed,
+        "rivals": after.rivals,
+    }
+    if after.files or after.stage is not Stage.OPEN:
+        text = json.dumps(after.files, separators=(",", ":"))
+        target["files"], target["stage"] = sha256(text.encode()).hexdigest(), after.stage
+    return target
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,11 @@ class Scope:
     refresh_only: bool = False
 
 
+def scope_of(plan: Plan) -> Scope:
+    """What a plan was asked to look at: an apply of it looks at the same."""
+    return Scope(Globs(plan.targets), frozenset(plan.replaced), plan.destroys_all, plan.refresh_only)
+
+
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
     """The three sides that are compared. `observation` is None when Catalog was not asked (`--no-refresh`)."""

@@ -6,20 +6,31 @@ torn last line is what a dying machine leaves: it is cut off. Any other damage i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, assert_never
 
-from reconciler.core.batch import File, OnRemove, Record, Spec, Stage
+from pydantic import Field, TypeAdapter
+
+from reconciler.core.batch import (
+    Address,
+    Completion,
+    Generation,
+    Ids,
+    OneFile,
+    Record,
+    Removal,
+    Spec,
+    Text,
+)
 from reconciler.core.errors import StateCorrupt
-from reconciler.core.states import lines
-from reconciler.core.states.lines import LineError, encode
-from reconciler.core.states.state import HEADER_FIELDS, header, identity_in
+from reconciler.core.states import lines, state
+from reconciler.core.states.lines import SPEC_MARK, LineError
+from reconciler.core.states.state import check_format, header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from reconciler.core.identity import Identity
-    from reconciler.core.states.lines import Fields
 
 AFTERWARDS = "the next run starts without it and finds every batch again by its external id"
 
@@ -28,17 +39,17 @@ AFTERWARDS = "the next run starts without it and finds every batch again by its 
 class Intent:
     """A batch is about to be created; durable before the request leaves."""
 
-    address: str
-    generation: int
-    external_id: str
-    dataset: str
-    on_remove: OnRemove
-    spec: Spec
-    deposed: tuple[str, ...]
+    address: Annotated[Address, Field(alias="intent")]
+    generation: Generation
+    external_id: Text
+    dataset: Text
+    on_remove: Removal
+    spec: Annotated[Spec, Field(description="an object")]
+    deposed: Ids = ()
     """What the record will carry."""
-    predecessors: tuple[str, ...]
+    predecessors: Ids = ()
     """Ids of the batches that the new one replays."""
-    at: int
+    at: Annotated[int, Field(ge=0, description="a whole number of at least 0")] = field(kw_only=True)
     """Epoch milliseconds when it was written: only for judging Catalog's lag."""
 
     def record(self, batch: str) -> Record:
@@ -66,49 +77,58 @@ class Done:
 class Dropped:
     """The batch no longer stands at the address: forgotten, deleted, or moved away."""
 
-    address: str
-    id: str
+    address: Annotated[Address, Field(alias="dropped")]
+    id: Text
 
 
 @dataclass(frozen=True, slots=True)
 class Void:
     """The intent provably did not happen."""
 
-    address: str
-    generation: int
+    address: Annotated[Address, Field(alias="void")]
+    generation: Generation
 
 
 @dataclass(frozen=True, slots=True)
 class Uploading:
     """A file is about to be uploaded into the batch that stands at the address; durable before it leaves."""
 
-    address: str
-    id: str
-    file: File
+    address: Annotated[Address, Field(alias="uploading")]
+    id: Text
+    file: OneFile
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
     """AEP holds the file."""
 
-    address: str
-    id: str
-    file: File
+    address: Annotated[Address, Field(alias="uploaded")]
+    id: Text
+    file: OneFile
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
     """The batch's completion has come this far: `completing` is durable before COMPLETE leaves."""
 
-    address: str
-    id: str
-    stage: Stage
+    address: Annotated[Address, Field(alias="staged")]
+    id: Text
+    stage: Completion
 
 
 Step = Uploading | Uploaded | Staged
 """A step on a batch that is recorded already."""
 
 Entry = Intent | Done | Dropped | Void | Step
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a line says of a create whose intent is in the journal: the rest of the record stands there."""
+
+    address: Annotated[Address, Field(alias="done")]
+    generation: Generation
+    id: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,44 +189,14 @@ class Encoder:
 
 
 def _body(entry: Entry, intents: OpenIntents) -> str:
-    match entry:
-        case Intent():
-            return _intent_body(entry)
-        case Done(record=record):
-            intent = intents.get(record.address, {}).get(record.generation)
-            if intent is None or intent.record(record.id) != record:
-                return lines.record_body(record, encode(record.spec), first="done")
-            address, batch = encode(record.address), encode(record.id)
-            return f'{{"done": {address}, "generation": {record.generation}, "id": {batch}'
-        case Dropped():
-            return f'{{"dropped": {encode(entry.address)}, "id": {encode(entry.id)}'
-        case Void():
-            return f'{{"void": {encode(entry.address)}, "generation": {entry.generation}'
-        case Uploading() | Uploaded() | Staged():
-            return _step_body(entry)
-        case _:
-            assert_never(entry)
-
-
-def _step_body(step: Step) -> str:
-    at = f'{encode(step.address)}, "id": {encode(step.id)}'
-    match step:
-        case Uploading(file=file):
-            return f'{{"uploading": {at}, "file": {encode(lines.file_json(file))}'
-        case Uploaded(file=file):
-            return f'{{"uploaded": {at}, "file": {encode(lines.file_json(file))}'
-        case Staged(stage=stage):
-            return f'{{"staged": {at}, "stage": "{stage}"'
-
-
-def _intent_body(intent: Intent) -> str:
-    return (
-        f'{{"intent": {encode(intent.address)}, "generation": {intent.generation}, '
-        f'"external_id": {encode(intent.external_id)}, "dataset": {encode(intent.dataset)}, '
-        f'"on_remove": "{intent.on_remove}", "spec": {encode(intent.spec)}'
-        + lines.lists_body(deposed=intent.deposed, predecessors=intent.predecessors)
-        + f', "at": {intent.at}'
-    )
+    """The entry as an object without its closing brace."""
+    if not isinstance(entry, Done):
+        return lines.body_of(entry)
+    record = entry.record
+    intent = intents.get(record.address, {}).get(record.generation)
+    if intent is not None and intent.record(record.id) == record:
+        return lines.body_of(_Outcome(record.address, record.generation, record.id))
+    return lines.body_of(record).replace(_ADDRESS, _DONE, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +235,9 @@ def decode(data: bytes, file: str) -> Decoded:
             raise _corrupt(file, number, error) from error
         try:
             if head is None:
-                head = _header(lines.fields_of(text), file)
+                head = _header(text, file)
             else:
-                entries.append(_entry(lines.fields_of(text), intents))
+                entries.append(_entry(text, intents))
                 follow(intents, entries[-1])
         except LineError as error:
             raise _corrupt(file, number, error) from error
@@ -269,65 +259,52 @@ def _unsealed(row: bytes, checksum: int) -> tuple[str, int]:
     return text, now
 
 
-def _header(fields: Fields, file: str) -> Header:
-    identity = identity_in(fields, file)
-    lines.refuse_others(fields, HEADER_FIELDS | {"extends"})
-    return Header(identity, lines.text_in(fields, "extends"))
+@dataclass(frozen=True, slots=True)
+class _FirstLine(state.Header):
+    extends: Text
 
 
-_COMPACT = {"done", "generation", "id"}
-_INTENT = frozenset(
-    {"intent", "generation", "external_id", "dataset", "on_remove", "spec", "deposed", "predecessors", "at"}
-)
+_FIRST_LINE = TypeAdapter(_FirstLine)
 
 
-def _entry(fields: Fields, intents: OpenIntents) -> Entry:
-    if "intent" in fields:
-        lines.refuse_others(fields, _INTENT)
-        return _intent(fields)
-    if "done" in fields:
-        return Done(_done(fields, intents))
-    if "dropped" in fields:
-        lines.refuse_others(fields, frozenset({"dropped", "id"}))
-        return Dropped(lines.address_in(fields, "dropped"), lines.text_in(fields, "id"))
-    step = _step(fields)
-    if step is not None:
-        return step
-    lines.refuse_others(fields, frozenset({"void", "generation"}))
-    return Void(lines.address_in(fields, "void"), lines.number_in(fields, "generation", 1))
+def _header(text: str, file: str) -> Header:
+    check_format(lines.refuse_doubled_keys(text), file)
+    first = lines.read(_FIRST_LINE, text)
+    return Header(first.identity, first.extends)
 
 
-def _step(fields: Fields) -> Step | None:
-    for word, kind in (("uploading", Uploading), ("uploaded", Uploaded)):
-        if word in fields:
-            lines.refuse_others(fields, frozenset({word, "id", "file"}))
-            file = lines.file_of(fields.get("file"))
-            return kind(lines.address_in(fields, word), lines.text_in(fields, "id"), file)
-    if "staged" in fields:
-        lines.refuse_others(fields, frozenset({"staged", "id", "stage"}))
-        return Staged(lines.address_in(fields, "staged"), lines.text_in(fields, "id"), lines.stage_in(fields))
-    return None
+ENTRIES: Mapping[str, TypeAdapter[Intent | Dropped | Void | Step]] = {
+    "intent": TypeAdapter(Intent),
+    "dropped": TypeAdapter(Dropped),
+    "void": TypeAdapter(Void),
+    "uploading": TypeAdapter(Uploading),
+    "uploaded": TypeAdapter(Uploaded),
+    "staged": TypeAdapter(Staged),
+}
+"""The entries by the word that their line begins with; `done` has two forms."""
+
+_OUTCOME = TypeAdapter(_Outcome)
+
+_DONE, _ADDRESS = '{"done": ', '{"address": '
+"""How a whole record begins in a journal and in a state file."""
 
 
-def _intent(fields: Fields) -> Intent:
-    return Intent(
-        address=lines.address_in(fields, "intent"),
-        generation=lines.number_in(fields, "generation", 1),
-        external_id=lines.text_in(fields, "external_id"),
-        dataset=lines.text_in(fields, "dataset"),
-        on_remove=lines.on_remove_in(fields),
-        spec=lines.spec_in(fields),
-        deposed=lines.texts_in(fields, "deposed"),
-        predecessors=lines.texts_in(fields, "predecessors"),
-        at=lines.number_in(fields, "at", 0),
-    )
+def _entry(text: str, intents: OpenIntents) -> Entry:
+    word = text[2 : text.find('"', 2)]
+    if word == "done":
+        return Done(_done(text, intents))
+    adapter = ENTRIES.get(word)
+    if adapter is None:
+        lines.refuse_doubled_keys(text)
+        raise LineError(f"unknown field `{word}`, perhaps of a newer reconciler")
+    return lines.read(adapter, text)
 
 
-def _done(fields: Fields, intents: OpenIntents) -> Record:
-    if fields.keys() != _COMPACT:
-        return lines.record_in({"address": fields.pop("done"), **fields})
-    address, generation = lines.address_in(fields, "done"), lines.number_in(fields, "generation", 1)
-    intent = intents.get(address, {}).get(generation)
+def _done(text: str, intents: OpenIntents) -> Record:
+    if SPEC_MARK in text:
+        return lines.read(lines.RECORD, text.replace(_DONE, _ADDRESS, 1))
+    outcome = lines.read(_OUTCOME, text)
+    intent = intents.get(outcome.address, {}).get(outcome.generation)
     if intent is None:
-        raise LineError(f"`{address}` is done, but its intent is not in the journal")
-    return intent.record(lines.text_in(fields, "id"))
+        raise LineError(f"`{outcome.address}` is done, but its intent is not in the journal")
+    return intent.record(outcome.id)

@@ -1,55 +1,49 @@
 """One line of JSON: what state file and journal are made of. Its `sum` makes a flipped bit an error.
 
-Reading is strict: unknown fields, wrong types and doubled keys are refused, never dropped or repaired.
+What may stand in a line is declared where its value is (`batch.Record`, the entries of `journal`): reader and writer
+follow the declaration, field by field and in its order. Reading is strict: unknown fields, wrong types and doubled keys
+are refused, never dropped or repaired.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from itertools import pairwise
-from typing import TYPE_CHECKING, TypeGuard
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from zlib import crc32
 
-from reconciler.core.address import is_address
-from reconciler.core.batch import File, OnRemove, Record, Stage
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.core.batch import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-    from reconciler.core.batch import Json, Spec
+    from _typeshed import DataclassInstance
+    from pydantic_core import ErrorDetails
 
-Fields = dict[str, "Json"]
+    from reconciler.core.batch import Json
+
+Value = TypeVar("Value")
 
 encode: Callable[[object], str] = json.JSONEncoder(sort_keys=True).encode
 """A value as JSON in its one spelling: sorted keys, ASCII only."""
 
-RECORD_FIELDS = frozenset(
-    {
-        "address",
-        "id",
-        "dataset",
-        "external_id",
-        "generation",
-        "on_remove",
-        "spec",
-        "deposed",
-        "rivals",
-        "files",
-        "begun",
-        "stage",
-    }
-)
-
-NO_ADDRESS = "its address must be one such as `dataset/batch`"
+RECORD = TypeAdapter(Record)
+RECORDS = TypeAdapter(list[Record])
+"""Several records in one list are read in half of the time."""
 
 SPEC_MARK = ', "spec": '
 """What stands before the spec in a line."""
 
-_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
-
 _SUM_MARK = ', "sum": "'
 _SUM_LENGTH = len(_SUM_MARK) + 8 + len('"}')
+
+_UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
+"""pydantic's words for a field that is not declared."""
 
 
 class LineError(ValueError):
@@ -58,6 +52,9 @@ class LineError(ValueError):
 
 class SumError(LineError):
     """The line's checksum is wrong: it was damaged, or edited by a person who left the `sum` in."""
+
+
+# -- checksums
 
 
 def seal(body: str, seed: int = 0) -> tuple[str, int]:
@@ -78,227 +75,152 @@ def unseal(line: str, seed: int = 0) -> tuple[str, int | None]:
     return body + "}", checksum
 
 
-def _no_doubles(pairs: list[tuple[str, Json]]) -> Fields:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise LineError("a key stands twice in one object")
-    return fields
+# -- writing
 
 
-_decode: Callable[[str], object] = json.JSONDecoder().decode
-_decode_by_hand: Callable[[str], object] = json.JSONDecoder(object_pairs_hook=_no_doubles).decode
+def body(items: Iterable[tuple[str, object]]) -> str:
+    """Return an object without its closing brace."""
+    return "{" + ", ".join([f'"{name}": {encode(value)}' for name, value in items])
 
 
-def fields_of(text: str, *, by_hand: bool = False) -> Fields:
-    """Return the JSON object that the text is, or raise `LineError`; `by_hand` looks for doubled keys."""
+def body_of(value: DataclassInstance, spell: Callable[[object], str] = encode) -> str:
+    """Return a declared value as an object without its closing brace; `spell` writes what is no text and no number.
+
+    Its fields stand in the order of their declaration; what has its default is left out.
+    """
+    form = _form(type(value))
+    if form.optional(value) == form.defaults:
+        return form.template % tuple([_spelled(each, spell) for each in form.required(value)])
+    return "{" + ", ".join([f'"{name}": {_spelled(each, spell)}' for name, each in _items(value, form)])
+
+
+def ends_with_spec(record: Record) -> bool:
+    """Whether nothing stands behind the spec in the record's line."""
+    form = _form(Record)
+    return form.optional(record) == form.defaults
+
+
+def fields_of(value: DataclassInstance) -> dict[str, Any]:
+    """Return the fields of a declared value as they stand in a line."""
+    return dict(_items(value, _form(type(value))))
+
+
+def _spelled(value: object, spell: Callable[[object], str]) -> str:
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return str(value) if type(value) is int else spell(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the values of one declaration are written."""
+
+    names: tuple[tuple[str, str, object], ...]
+    """Of each field: its name in a line, its own name, its default."""
+    template: str
+    """The object with places for the fields that have no default."""
+    required: Callable[[object], tuple[Any, ...]]
+    optional: Callable[[object], tuple[Any, ...]]
+    defaults: tuple[object, ...]
+
+
+@lru_cache(maxsize=16)
+def _form(kind: type[DataclassInstance]) -> _Form:
+    hints = get_type_hints(kind, include_extras=True)
+    names = tuple((_name(field.name, hints[field.name]), field.name, field.default) for field in fields(kind))
+    required = [(name, own) for name, own, default in names if default is MISSING]
+    optional = [(own, default) for _, own, default in names if default is not MISSING]
+    template = "{" + ", ".join(f'"{name}": %s' for name, _ in required)
+    return _Form(
+        names,
+        template,
+        _getter([own for _, own in required]),
+        _getter([own for own, _ in optional]),
+        tuple(default for _, default in optional),
+    )
+
+
+def _name(own: str, hint: object) -> str:
+    """The name under which a field stands in a line: its own, or the alias that its annotation gives."""
+    return next((each.alias for each in getattr(hint, "__metadata__", ()) if getattr(each, "alias", None)), own)
+
+
+def _getter(names: list[str]) -> Callable[[object], tuple[Any, ...]]:
+    match names:
+        case []:
+            return lambda _: ()
+        case [name]:
+            return lambda value: (getattr(value, name),)
+        case _:
+            return attrgetter(*names)
+
+
+def _items(value: DataclassInstance, form: _Form) -> Iterator[tuple[str, Any]]:
+    for name, own, default in form.names:
+        field = getattr(value, own)
+        if field != default:
+            yield name, field
+
+
+# -- reading
+
+
+def read(adapter: TypeAdapter[Value], text: str, *, strict: bool = True) -> Value:
+    """Return the declared value that the JSON text is. Raises `LineError`.
+
+    Without `strict` a number may stand as a text, and the like.
+    """
     try:
-        value = _decode_by_hand(text) if by_hand else _decode(text)
+        return adapter.validate_json(text, strict=strict, extra="forbid")
+    except ValidationError as error:
+        raise _line_error(adapter, error) from None
+
+
+def refuse_doubled_keys(text: str) -> object:
+    """Return the JSON value that a text is. Raises `LineError` for a key that stands twice: one would be dropped."""
+    try:
+        return _decode(text)
     except LineError:
         raise
     except (ValueError, RecursionError) as error:
         raise LineError("it is not JSON") from error
-    if not _is_object(value):
-        raise LineError("it is not a JSON object")
-    return value
 
 
-def text_in(fields: Fields, name: str) -> str:
-    """Return a field that is text and not empty; raises `LineError`."""
-    value = fields.get(name)
-    if isinstance(value, str) and value:
-        return value
-    raise LineError(f"`{name}` must be a text that is not empty")
+def _no_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise LineError("a key stands twice in one object")
+    return found
 
 
-def number_in(fields: Fields, name: str, least: int) -> int:
-    """Return a field that is a whole number of at least `least`; raises `LineError`."""
-    value = fields.get(name)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
-        return value
-    raise LineError(f"`{name}` must be a whole number of at least {least}")
+_decode: Callable[[str], object] = json.JSONDecoder(object_pairs_hook=_no_doubles).decode
 
 
-def address_in(fields: Fields, name: str) -> str:
-    """Return a field that is an address; raises `LineError`."""
-    value = text_in(fields, name)
-    if is_address(value):
-        return value
-    raise LineError(NO_ADDRESS)
+def _line_error(adapter: TypeAdapter[Any], error: ValidationError) -> LineError:
+    """What is wrong with a line, in our words: an unknown field first, since it may mean what must not be lost."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    unknown = sorted(str(each["loc"][0]) for each in found if each["type"] in _UNKNOWN and len(each["loc"]) == 1)
+    if "sum" in unknown:
+        return SumError("its `sum` is not in its place: the line was changed or damaged")
+    if unknown:
+        return LineError(f"unknown field {_listed(unknown)}, perhaps of a newer reconciler")
+    if found[0]["type"] == "json_invalid":
+        return LineError("it is not JSON")
+    if not found[0]["loc"]:
+        return LineError("it is not a JSON object")
+    return LineError(_need(adapter, found))
 
 
-def texts_in(fields: Fields, name: str) -> tuple[str, ...]:
-    """Return a field that is a list of texts, empty if it is not there; raises `LineError`."""
-    if name not in fields:
-        return ()
-    value = fields[name]
-    if _is_texts(value):
-        return tuple(value)
-    raise LineError(f"`{name}` must be a list of texts")
+def _need(adapter: TypeAdapter[Any], found: list[ErrorDetails]) -> str:
+    name = str(found[0]["loc"][0])
+    if name == "spec" and (inside := sorted({str(each["loc"][1]) for each in found if each["loc"][1:]})):
+        return f"in `spec` these are unknown or of a wrong type: {_listed(inside)}"
+    need = adapter.json_schema().get("properties", {}).get(name, {}).get("description")
+    if need:
+        return f"`{name}` must be {need}"
+    route = ".".join(str(step + 1) if isinstance(step, int) else step for step in found[0]["loc"])
+    return f"`{route}` is not what can stand there"
 
 
-def on_remove_in(fields: Fields) -> OnRemove:
-    """Return the field `on_remove`; raises `LineError`."""
-    match fields.get("on_remove"):
-        case "forget":
-            return OnRemove.FORGET
-        case "delete":
-            return OnRemove.DELETE
-        case _:
-            raise LineError("`on_remove` must be `forget` or `delete`")
-
-
-def spec_in(fields: Fields) -> Spec:
-    """Return the field `spec`; raises `LineError`."""
-    value = fields.get("spec")
-    if is_spec(value):
-        return value
-    wrong = (
-        ", ".join(f"`{name}`" for name, each in sorted(value.items()) if not _fits(name, each))
-        if _is_object(value)
-        else ""
-    )
-    raise LineError(f"in `spec` these are unknown or of a wrong type: {wrong}" if wrong else "`spec` must be an object")
-
-
-def refuse_others(fields: Fields, known: frozenset[str]) -> None:
-    """Raise `LineError` for a field that is not known: it may mean something that must not be lost."""
-    if "sum" in fields and "sum" not in known:
-        raise SumError("its `sum` is not in its place: the line was changed or damaged")
-    if not fields.keys() <= known:
-        names = ", ".join(f"`{name}`" for name in sorted(fields.keys() - known))
-        raise LineError(f"unknown field {names}, perhaps of a newer reconciler")
-
-
-def record_in(fields: Fields) -> Record:
-    """Return the record that the fields are, or raise `LineError`."""
-    refuse_others(fields, RECORD_FIELDS)
-    return Record(
-        address=address_in(fields, "address"),
-        id=text_in(fields, "id"),
-        dataset=text_in(fields, "dataset"),
-        external_id=text_in(fields, "external_id"),
-        generation=number_in(fields, "generation", 1),
-        on_remove=on_remove_in(fields),
-        spec=spec_in(fields),
-        deposed=texts_in(fields, "deposed"),
-        rivals=texts_in(fields, "rivals"),
-        files=files_in(fields, "files"),
-        begun=files_in(fields, "begun"),
-        stage=stage_in(fields),
-    )
-
-
-def record_body(record: Record, spec: str, *, first: str = "address") -> str:
-    """Return a record as an object without its closing brace; `spec` is JSON, `first` names the address."""
-    body = (
-        f'{{"{first}": {encode(record.address)}, "id": {encode(record.id)}, '
-        f'"dataset": {encode(record.dataset)}, '
-        f'"external_id": {encode(record.external_id)}, "generation": {record.generation}, '
-        f'"on_remove": "{record.on_remove}"{SPEC_MARK}{spec}'
-    )
-    body += lists_body(deposed=record.deposed, rivals=record.rivals)
-    for name, files in (("files", record.files), ("begun", record.begun)):
-        if files:
-            body += f', "{name}": {encode(files_json(files))}'
-    return body if record.stage is Stage.OPEN else body + f', "stage": "{record.stage}"'
-
-
-def file_json(file: File) -> Json:
-    """Return a file as it stands in a line: name, bytes, SHA-256."""
-    return [file.name, file.size, file.sha256]
-
-
-def files_json(files: Iterable[File]) -> list[Json]:
-    """Return files as they stand in a line."""
-    return [file_json(file) for file in files]
-
-
-def file_of(value: Json) -> File:
-    """Return the file that `[name, bytes, sha256]` is; raises `LineError`."""
-    match value:
-        case [str(name), int(size), str(sha256)] if name and size >= 0 and _DIGEST.match(sha256):
-            return File(name, size, sha256)
-        case _:
-            raise LineError("a file must be a name, a number of bytes and a SHA-256")
-
-
-def files_in(fields: Fields, name: str) -> tuple[File, ...]:
-    """Return a field that is a list of files, empty if it is not there; raises `LineError`."""
-    value = fields.get(name, [])
-    if not isinstance(value, list):
-        raise LineError(f"`{name}` must be a list of files")
-    files = tuple([file_of(each) for each in value])
-    if any(one.name >= other.name for one, other in pairwise(files)):
-        raise LineError(f"`{name}` must be sorted by name, each name once")
-    return files
-
-
-def stage_in(fields: Fields) -> Stage:
-    """Return the field `stage`, `open` if it is not there; raises `LineError`."""
-    value = fields.get("stage", "open")
-    if isinstance(value, str) and value in set(Stage):
-        return Stage(value)
-    raise LineError("`stage` must be `open`, `completing` or `completed`")
-
-
-def lists_body(**lists: tuple[str, ...]) -> str:
-    """Return the lists that are not empty, as the continuation of an object."""
-    return "".join(f', "{name}": {encode(values)}' for name, values in lists.items() if values)
-
-
-def is_spec(value: object) -> TypeGuard[Spec]:
-    """Whether a value that came out of JSON is a spec: known fields only, each of its type."""
-    return _is_object(value) and all(_fits(name, each) for name, each in value.items())
-
-
-def _fits(name: str, value: Json) -> bool:
-    check = SPEC_CHECKS.get(name)
-    return check is not None and check(value)
-
-
-def _is_object(value: object) -> TypeGuard[Fields]:
-    return isinstance(value, dict)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_texts(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
-
-
-def _is_tags(value: object) -> bool:
-    return _is_object(value) and all(_is_texts(each) for each in value.values())
-
-
-def _is_csv(value: object) -> bool:
-    return _is_object(value) and all(name in CSV_CHECKS and CSV_CHECKS[name](each) for name, each in value.items())
-
-
-CSV_CHECKS: Mapping[str, Callable[[object], bool]] = {
-    "delimiter": _is_text,
-    "quote": _is_text,
-    "escape": _is_text,
-    "null_marker": _is_text,
-    "header": _is_flag,
-    "charset": _is_text,
-}
-
-SPEC_CHECKS: Mapping[str, Callable[[object], bool]] = {
-    "format": _is_text,
-    "multiline": _is_flag,
-    "csv": _is_csv,
-    "tags": _is_tags,
-    "error_diagnostics": _is_flag,
-    "partial_ingestion_percent": _is_number,
-    "replaces": _is_texts,
-}
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

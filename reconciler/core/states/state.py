@@ -6,20 +6,23 @@ line and the way on.
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated
 
-from reconciler.core.address import MAX_LENGTH
-from reconciler.core.batch import OnRemove, Record
+from pydantic import Field, TypeAdapter
+
+from reconciler.core.batch import Record, Text
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
 from reconciler.core.states import lines
-from reconciler.core.states.lines import Fields, LineError, SumError, encode
+from reconciler.core.states.lines import LineError, SumError, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from reconciler.core.batch import Spec
 
@@ -28,17 +31,12 @@ FORMAT = 1
 
 END = '{"end": true}'
 
+ROWS_AT_ONCE = 64
+"""Lines that are read together."""
+
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
 """The way on from a damaged state file."""
 
-HEADER_FIELDS = frozenset({"format", "project", "environment", "org", "sandbox"})
-_TEXT = r'"([^"\\\x00-\x1f]+)"'
-_ADDRESS = r'"([a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*)"'
-_PLAIN = re.compile(
-    rf'\{{"address": {_ADDRESS}, "id": {_TEXT}, "dataset": {_TEXT}, "external_id": {_TEXT}, '
-    r'"generation": ([1-9][0-9]{0,8}), "on_remove": "(forget|delete)"'
-)
-_ON_REMOVE = {each.value: each for each in OnRemove}
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>|\|\|\|\|\|\|\||=======\r?$)", re.MULTILINE)
 
 
@@ -65,28 +63,23 @@ def dump(state: State) -> bytes:
             hint="look at the batches in AEP, then take the wrong one out with `reconciler state rm ADDRESS`",
         )
     specs: dict[int, str] = {}  # by identity: records share their specs, and all of them live through this function
-    text = [header(state.identity)]
-    for address in sorted(state.records):
-        record = state.records[address]
-        spec = specs.get(id(record.spec))
-        if spec is None:
-            spec = specs[id(record.spec)] = encode(record.spec)
-        text.append(lines.seal(lines.record_body(record, spec))[0])
-    text.append(END + "\n")
-    return "\n".join(text).encode()
+
+    def spell(value: object) -> str:
+        text = specs.get(id(value))
+        if text is None:
+            text = encode(value)
+            if isinstance(value, dict):
+                specs[id(value)] = text
+        return text
+
+    records = (state.records[address] for address in sorted(state.records))
+    text = [lines.seal(lines.body_of(record, spell))[0] for record in records]
+    return "\n".join([header(state.identity), *text, END + "\n"]).encode()
 
 
 def header(identity: Identity, **more: str) -> str:
     """Return the first line of a state file; a journal's says more."""
-    fields = {
-        "format": FORMAT,
-        "project": identity.project,
-        "environment": identity.environment,
-        "org": identity.org,
-        "sandbox": identity.sandbox,
-        **more,
-    }
-    return "{" + ", ".join(f'"{name}": {encode(value)}' for name, value in fields.items()) + "}"
+    return lines.body([("format", FORMAT), *asdict(identity).items(), *more.items()]) + "}"
 
 
 def parse(data: bytes, identity: Identity | None, file: str) -> State:
@@ -134,32 +127,43 @@ def _text(data: bytes, file: str) -> str:
         raise StateCorrupt(f"`{file}`, line {line}: it is not UTF-8 text", hint=RESTORE) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a state file: whose it is."""
+
+    format: Annotated[int, Field(ge=1, description="a whole number of at least 1")]
+    project: Text
+    environment: Text
+    org: Text
+    sandbox: Text
+
+    @property
+    def identity(self) -> Identity:
+        """Whose state it is."""
+        return Identity(self.project, self.environment, self.org, self.sandbox)
+
+
+HEADER = TypeAdapter(Header)
+
+
 def _identity(row: str, file: str) -> Identity:
     try:
-        fields = lines.fields_of(row, by_hand=True)
-        own = identity_in(fields, file)
-        lines.refuse_others(fields, HEADER_FIELDS)
+        check_format(lines.refuse_doubled_keys(row), file)
+        return lines.read(HEADER, row).identity
     except LineError as error:
         raise StateCorrupt(
             f"`{file}` does not begin like a state file", detail=f"line 1: {error}", hint=RESTORE
         ) from error
-    return own
 
 
-def identity_in(fields: Fields, file: str) -> Identity:
-    """Return whose a header says the file is. Raises `StateFromFuture` or `LineError`."""
-    version = lines.number_in(fields, "format", 1)
-    if version > FORMAT:
+def check_format(header: object, file: str) -> None:
+    """Raise `StateFromFuture` for a header of a newer format, whatever else it says."""
+    version = header.get("format") if isinstance(header, dict) else None
+    if isinstance(version, int) and version > FORMAT:
         raise StateFromFuture(
             f"`{file}` has format {version}, and this reconciler reads formats up to {FORMAT}",
             hint="install the reconciler version that wrote it, or a newer one",
         )
-    return Identity(
-        project=lines.text_in(fields, "project"),
-        environment=lines.text_in(fields, "environment"),
-        org=lines.text_in(fields, "org"),
-        sandbox=lines.text_in(fields, "sandbox"),
-    )
 
 
 def check_identity(own: Identity, expected: Identity | None, file: str) -> None:
@@ -177,68 +181,81 @@ def check_identity(own: Identity, expected: Identity | None, file: str) -> None:
 
 
 def _check_end(rows: Sequence[str], file: str) -> None:
+    if len(rows) > 1 and _is_end(rows[-1]):
+        return
+    cut = f"its last line, {len(rows)}, is not `{END}`"
+    on = f"it goes on after its end in line {rows.index(END) + 1}" if END in rows else cut
+    raise StateCorrupt(f"`{file}` is not whole: {on}", hint=RESTORE)
+
+
+def _is_end(row: str) -> bool:
     try:
-        whole = lines.fields_of(rows[-1]) == {"end": True} and len(rows) > 1
-    except LineError:
-        whole = False
-    if not whole:
-        cut = f"its last line, {len(rows)}, is not `{END}`"
-        on = f"it goes on after its end in line {rows.index(END) + 1}" if END in rows else cut
-        raise StateCorrupt(f"`{file}` is not whole: {on}", hint=RESTORE)
+        return bool(json.loads(row) == {"end": True})
+    except (ValueError, RecursionError):
+        return False
 
 
 def _records(rows: Sequence[str], file: str) -> list[Record]:
     records, specs = [], dict[str, "Spec"]()
-    for number, row in enumerate(rows, start=2):
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
         try:
-            records.append(_record(row, specs))
-        except SumError as error:
-            hint = RESTORE + "; if you edited the line on purpose, delete its `sum`"
-            raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=hint) from error
-        except LineError as error:
-            raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE) from error
+            records += _together(some, specs)
+        except LineError:  # which line, and what of it, is told by reading them one by one
+            records += [_one(row, number, file) for number, row in enumerate(some, start=start + 2)]
     return records
 
 
-def _record(row: str, specs: dict[str, Spec]) -> Record:
-    """Read one record: a line as `dump` writes it by a pattern, any other as JSON, with the same result."""
-    text, checksum = lines.unseal(row)
-    if checksum is None:
-        if row == END:
-            raise LineError("the file goes on after its end, as if two were joined")
-        return lines.record_in(lines.fields_of(text, by_hand=True))
-    start, _, spec_text = text.partition(lines.SPEC_MARK)
-    plain, spec = _PLAIN.fullmatch(start), _shared(spec_text[:-1], specs)
-    if plain is None or spec is None:
-        return lines.record_in(lines.fields_of(text))
-    address, batch, dataset, external_id, generation, on_remove = plain.groups()
-    if len(address) > MAX_LENGTH:
-        raise LineError(lines.NO_ADDRESS)
-    return Record(address, batch, dataset, external_id, int(generation), _ON_REMOVE[on_remove], spec)
+def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
+    """Read lines as `dump` writes them. Raises `LineError` where any is not.
+
+    What ends like an earlier line has its spec: that is not read again, and equal specs become one value.
+    """
+    texts, ends = [], []
+    for row in rows:
+        text, checksum = lines.unseal(row)
+        if checksum is None:
+            raise LineError("a person wrote it")
+        head, mark, end = text.partition(lines.SPEC_MARK)
+        texts.append(f"{head}{mark}{{}}}}" if end in specs else text)
+        ends.append(end)
+    records = lines.read(lines.RECORDS, f"[{','.join(texts)}]")
+    for record, end in zip(records, ends, strict=True):
+        if end in specs:
+            object.__setattr__(record, "spec", specs[end])  # nobody else has the record yet
+        elif lines.ends_with_spec(record):
+            specs[end] = record.spec
+    return records
 
 
-def _shared(text: str, specs: dict[str, Spec]) -> Spec | None:
-    """Read a spec, equal ones as one value: 100,000 records of three manifests stay small."""
-    if text not in specs:
-        try:
-            specs[text] = lines.spec_in({"spec": lines.fields_of(text)})
-        except LineError:
-            return None
-    return specs[text]
+def _one(row: str, number: int, file: str) -> Record:
+    try:
+        text, checksum = lines.unseal(row)
+        if checksum is None:
+            _check_by_hand(text)
+        return lines.read(lines.RECORD, text)
+    except LineError as error:
+        edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
+        raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
 
 
-def clashes(records: Iterable[Record], first_line: int | None = None) -> list[str]:
+def _check_by_hand(text: str) -> None:
+    if text == END:
+        raise LineError("the file goes on after its end, as if two were joined")
+    lines.refuse_doubled_keys(text)
+
+
+def clashes(records: Collection[Record], first_line: int | None = None) -> list[str]:
     """Name what must be unique and is not (address, id, external id), one sentence each."""
-    records = list(records)
     found = []
     for name in ("address", "id", "external_id"):
-        places: dict[str, list[str]] = {}
-        values = [getattr(record, name) for record in records]
-        if len(set(values)) == len(values):
+        value_of = attrgetter(name)
+        if len(set(map(value_of, records))) == len(records):
             continue
-        for index, value in enumerate(values):
-            place = f"`{records[index].address}`" if first_line is None else f"line {first_line + index}"
-            places.setdefault(value, []).append(place)
+        places: dict[str, list[str]] = {}
+        for index, record in enumerate(records):
+            place = f"`{record.address}`" if first_line is None else f"line {first_line + index}"
+            places.setdefault(value_of(record), []).append(place)
         word = name.replace("_", " ")
         found += [f"{word} `{value}` is at {' and '.join(at)}" for value, at in sorted(places.items()) if len(at) > 1]
     return found

@@ -17,7 +17,7 @@ from reconciler.core.errors import Refused, SettingsInvalid
 from reconciler.core.manifests.project import Import, Move
 from reconciler.core.plans.approval import compare, is_no_more, require_digest
 from reconciler.core.plans.plan import Action, Change, Plan
-from reconciler.core.plans.planfile import Approved, parse_plan
+from reconciler.core.plans.planfile import parse_plan
 from reconciler.core.plans.planner import Scope
 from reconciler.views.plan_json import dump_plan
 from tests.core.plans.test_planfile import mutated
@@ -31,7 +31,7 @@ PLACE = Place("manifests/loyalty.yaml", 0, ())
 A = "loyalty/daily"
 
 
-def approved(plan: Plan) -> Approved:
+def approved(plan: Plan) -> Plan:
     """As it comes out of a plan file."""
     return parse_plan(b"".join(dump_plan(plan)))
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.batch import OnRemove, Record
 from reconciler.core.errors import StateCorrupt, StateFromFuture
-from reconciler.core.states.journal import Decoded, Done, Dropped, Encoder, Entry, Header, Intent, Void, decode
+from reconciler.core.states.journal import (
+    Decoded,
+    Done,
+    Dropped,
+    Encoder,
+    Entry,
+    Header,
+    Intent,
+    Staged,
+    Uploaded,
+    Uploading,
+    Void,
+    decode,
+)
 from reconciler.core.states.state import digest
 from tests.core.states.records import ADDRESSES, LISTS, RECORDS, SPECS, TEXTS
 from tests.examples import DATASET, WHO, recorded
 
 FILE = "state/dev.journal"
+GOLDEN = Path(__file__).parents[2] / "golden" / "journals"
 HEAD = Header(WHO, digest(b""))
 NUMBERS = st.integers(1, 10**6)
 
@@ -53,7 +69,7 @@ def intent_of(record: Record, at: int = 1_767_225_600_000) -> Intent:
         record.spec,
         record.deposed,
         (),
-        at,
+        at=at,
     )
 
 
@@ -190,7 +206,7 @@ def sealed(*bodies: str) -> bytes:
         ('{"done": "a/b", "generation": 1', "`id` must be a text"),
         ('{"void": "a/b", "generation": 0', "`generation` must be a whole number of at least 1"),
         ('{"void": "a/b", "generation": 1, "why": "x"', "unknown field `why`"),
-        ('{"dropped": "a b", "id": "X"', "its address must be one such as"),
+        ('{"dropped": "a b", "id": "X"', "`dropped` must be an address such as"),
         ('{"intent": "a/b", "id": "X"', "unknown field `id`"),
         ('{"undone": "a/b"', "unknown field `undone`"),
         ("[1", "it is not JSON"),
@@ -214,3 +230,14 @@ def test_a_newer_format_is_told_apart_from_damage() -> None:
     encoder = Encoder()
     with pytest.raises(StateFromFuture):
         decode(encoder._seal('{"format": 2, "new": 1'), FILE)
+
+
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.journal")), ids=lambda path: path.stem)
+def test_journals_of_every_version_are_read_and_written_back(file: Path) -> None:
+    data = file.read_bytes()
+    decoded = decode(data, FILE)
+    assert decoded.header is not None
+    kinds = {Intent, Done, Dropped, Void, Uploading, Uploaded, Staged}
+    assert {type(entry) for entry in decoded.entries} == kinds
+    encoder = Encoder()
+    assert encoder.header(decoded.header) + encoder.encode(*decoded.entries) == data
