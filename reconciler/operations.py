@@ -1,4 +1,4 @@
-"""One straight recipe per verb, as the README tells it. Reads and writes through the adapters; prints nothing."""
+"""`plan` and `apply`, step by step as the README tells it. Reads and writes through the adapters; prints nothing."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def _settle(session: Session, options: Options, records: dict[str, Record]
 
 
 def _commit(store: Store, state: State, before: Mapping[str, Record], seen: Refreshed) -> None:
-    """Commit the state; the bookmark goes with it, and sets apart what the run has changed since it looked."""
+    """Commit the state and, with it, the bookmark: what the run has changed is read again next time."""
     digest = store.commit(state)
     bookmark = seen.bookmark if len(state.records) >= WORTH_IT else None
     bookmarks.save(store.path, digest, bookmark and bookmark.after(before, state.records))

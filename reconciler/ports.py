@@ -1,4 +1,4 @@
-"""What the shell needs from the outside world, as small Protocols. The adapters are `platform` and `store`."""
+"""What the shell needs from outside, as small Protocols. The adapters are `platform`, `storage` and `files`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FilePlace:
 
 
 class Content(Protocol):
-    """The bytes of a local file as they were fingerprinted; they can be read again for each attempt."""
+    """The bytes of a local file as they were fingerprinted; each attempt reads them again."""
 
     @property
     def size(self) -> int:
@@ -95,7 +95,7 @@ class Catalog(Protocol):
         ...
 
     async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
-        """One of the batches that `list_changes` lists, None if there is none: the cheapest question."""
+        """One of the batches that `list_changes` lists; None if there is none. It takes one small request."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What can be done with the records alone, offline: read, rename, forget, merge."""
+"""What can be done with the records alone, without AEP: read, rename, forget, merge."""
 
 from __future__ import annotations
 

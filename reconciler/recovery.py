@@ -1,4 +1,4 @@
-"""Recovery by hand: name a batch, make the state anew, check everything against Catalog."""
+"""Recovery by hand: name a batch, make the state again, check everything against Catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 async def import_batch(workspace: Workspace, address: str, batch: str, connect: Connect) -> Record:
-    """Record the existing batch at a declared address, and remember which rivals a person decided against.
+    """Record the existing batch at a declared address, and remember the rivals that the person decided against.
 
     Raises `NotFound` when the batch is not in the sandbox and `StateMismatch` when it cannot stand at the address.
     """
@@ -126,7 +126,7 @@ def _check_importable(records: dict[str, Record], desired: Desired, observed: Ob
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A state made anew."""
+    """A state that was made again from Catalog."""
 
     state: State
     not_found: int
@@ -134,7 +134,7 @@ class Rebuilt:
 
 
 async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> Rebuilt:
-    """Make the state anew from Catalog for the declared addresses; a readable record is kept if its batch is there.
+    """Make the state again from Catalog for the declared addresses; a readable record is kept if its batch is there.
 
     Raises `Refused` when two batches claim one address.
     """
@@ -179,7 +179,7 @@ class Report:
 
     @property
     def is_sound(self) -> bool:
-        """Whether state, journal and Catalog tell one story."""
+        """Whether state, journal and Catalog agree."""
         plan = self.plan
         found = any(change.action is Action.ADOPT for change in plan.changes)
         return not (plan.conflicts or plan.drift or plan.orphans or self.unsettled or found)

@@ -73,8 +73,8 @@ def opened(
 ) -> Iterator[Opened]:
     """Read the manifests, take the lock, read the state; the lock is held for the block.
 
-    `lock` None: nobody is kept out, and nobody waited for. A `scope` that names nothing is refused. `load` reads a
-    state that cannot be read as it should. Raises `ManifestInvalid`, `LockHeld`, `StateError` or `SettingsInvalid`.
+    Without a `lock` other runs are neither kept out nor waited for. A `scope` that names nothing is refused. `load`
+    takes the place of `Store.load`. Raises `ManifestInvalid`, `LockHeld`, `StateError` or `SettingsInvalid`.
     """
     declared = load_declared(workspace, fingerprints=fingerprints)
     store = open_store(workspace, declared.identity)

@@ -38,7 +38,7 @@ class Creation:
         earlier = run.intents.get(after.address)
         self.earlier = earlier if earlier and earlier.external_id == after.external_id else None
         self.in_doubt = self.earlier is not None
-        """Whether any request for this generation, now or in an earlier run, still lacks a verdict."""
+        """Whether a request for this generation, of this run or an earlier one, still has no verdict."""
 
     async def create(self) -> tuple[str, bool]:
         """The batch's id, and whether it was found rather than made."""
@@ -77,7 +77,7 @@ class Creation:
         if self.run.stop.is_over:
             raise Stopped
         after = self.after
-        # Written anew for each time it leaves: the next run judges Catalog's lag by the last one.
+        # Written again each time the request is sent: the next run judges Catalog's lag by the last time.
         self.intent = Intent(
             address=after.address,
             generation=after.generation,
@@ -92,7 +92,7 @@ class Creation:
         await self.run.ledger.write(self.intent)
 
     async def _despite(self, error: Rejected) -> str:
-        """A refusal may mean that the external id is taken: by a request of ours whose answer was lost."""
+        """A refusal may mean that the external id is taken, by a request of ours whose answer was lost."""
         patience = self.run.pace.settle if self.in_doubt or isinstance(error, Conflict) else 0.0
         taken = self.in_doubt or (error.status in {400, 409})
         found = await self._look(self.run.now() + patience) if taken else None

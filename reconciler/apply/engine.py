@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from reconciler.core.states.journal import Entry, Intent
 
 MOST_UNSERVED = 16
-"""Addresses in a row that may end unserved before the run is given up: each of them has waited its whole deadline."""
+"""Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
 
 
 async def carry_out(plan: Plan, run: Run) -> Account:
-    """Do what the plan says; the records of `run.ledger` change along with the journal, one entry at a time.
+    """Do what the plan says; the records of `run.ledger` change with the journal, one entry at a time.
 
-    Never raises for a failed address: the account names it. A failing disk ends the run with what is known.
+    A failed address raises nothing: the account names it. A failing disk ends the run.
     """
     engine = _Engine(run, plan.changes)
     run.stop.has_begun = True
@@ -81,12 +81,12 @@ class _Engine:
         self.created: list[str] = []
         """Addresses whose batch this run created."""
         self.unserved = 0
-        """Addresses in a row that ended without AEP having served them."""
+        """Addresses in a row that ended without an answer of AEP."""
 
     # -- one chain
 
     async def chain(self, change: Change) -> None:
-        """All steps of one address, in order. Releases its slot whatever happens."""
+        """All steps of one address, in order. Releases its slot at the end."""
         began = monotonic()
         self.run.listener(Started(change))
         try:
@@ -129,7 +129,7 @@ class _Engine:
         return after, adopted
 
     async def _create(self, change: Change, after: Record) -> tuple[Record, bool]:
-        """Bring one batch into being, or find that it is there already; durable when this returns."""
+        """Create one batch, or find that it is there already; it is in the journal when this returns."""
         creation = Creation(self.run, after, await self._predecessors(change))
         batch, adopted = await creation.create()
         record = with_content_of(None, replace(after, id=batch))
@@ -234,7 +234,7 @@ class _Engine:
         return self.account
 
     def _failed(self, change: Change, error: ReconcilerError, elapsed: float) -> None:
-        """Note a failed address. It stops nobody, unless it shows that going on is pointless."""
+        """Note a failed address. The others go on, unless the error shows that all of them would fail."""
         unknown = isinstance(error, OutcomeUnknown)
         self.account.failures.append(FailedAddress(change.address, error, unknown))
         self.run.listener(Failed(change, error, unknown, elapsed))

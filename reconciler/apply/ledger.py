@@ -59,6 +59,6 @@ def record_entry(records: Records, entry: Entry) -> None:
 
 
 def record_entries(records: Records, entries: Iterable[Entry]) -> None:
-    """Take entries into account that nobody writes down: those of a run that only plans."""
+    """Take entries into account that are not written to a journal: those of a run that only plans."""
     for entry in entries:
         record_entry(records, entry)

@@ -1,7 +1,7 @@
-"""The content of one batch: upload each file, complete, wait. A step is durable before it leaves and once it is done.
+"""The content of one batch: upload each file, complete, wait. The journal knows a step before it is sent and once done.
 
-A kill anywhere resumes at the step it reached. Never uploads into a batch whose completion has begun, never asks for
-COMPLETE before AEP has confirmed every file.
+After a kill the next run goes on with the step that was reached. Nothing is uploaded into a batch whose completion has
+begun, and COMPLETE is sent only after AEP has confirmed every file.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from reconciler.ports import Content
 
 FILES_AT_ONCE = 4
-"""Files of one batch on their way; the platform's width bounds all batches together."""
+"""Files of one batch that are uploaded side by side; the parallelism of the run limits all batches together."""
 
 FIRST_LOOK = 0.5
 """Seconds before the first look at a completed batch; half as long again from look to look."""
 LONGEST_LOOK = 30.0
-"""Seconds between two looks at the most (aep-api.md §5.4)."""
+"""Longest time between two looks, in seconds (aep-api.md §5.4)."""
 
 LONGEST_ABSENCE = 120.0
 """Seconds that Catalog may not show a batch that is waited for."""
 
 MOST_ERRORS = 5
-"""Errors of a batch that one failure repeats; the plan shows all."""
+"""Errors of a batch that a message repeats; the plan shows all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Loading:
     progress: Progress
 
     async def upload(self, files: Sequence[File]) -> None:
-        """Upload the files, several at a time. Raises the first error once what flies has landed, or `Stopped`."""
+        """Upload the files, several at a time. Raises the first error, or `Stopped`, once the others have ended."""
         errors: list[ReconcilerError | Stopped] = []
         queue = iter(files)
         async with asyncio.TaskGroup() as group:
@@ -70,7 +70,7 @@ class Loading:
     async def _upload(self, file: File) -> None:
         if self.run.stop.is_over:
             raise Stopped
-        content = _Told(self.run.contents.open(self.record.address, file), self.run.listener)
+        content = _CountedContent(self.run.contents.open(self.record.address, file), self.run.listener)
         resume = self.progress.is_begun(file)
         if not resume:
             await self.run.ledger.write(Uploading(self.record.address, self.record.id, file))
@@ -79,7 +79,7 @@ class Loading:
         await self.run.ledger.write(Uploaded(self.record.address, self.record.id, file))
 
     async def complete(self) -> None:
-        """COMPLETE: once in effect, whatever is cut and however often a run dies."""
+        """COMPLETE the batch; also after a lost answer or a kill it has its effect once."""
         if self.run.stop.is_over:
             raise Stopped
         in_doubt = self.progress.stage is Stage.COMPLETING
@@ -89,7 +89,7 @@ class Loading:
             await self.run.platform.ingestion.act(self.record.id, Verb.COMPLETE, in_doubt=in_doubt)
         except (Rejected, NeverSent, Throttled):
             if not in_doubt:
-                await self._stage(Stage.OPEN)  # it had no effect: the batch takes files as before
+                await self._stage(Stage.OPEN)  # it had no effect: the batch still takes files
             raise
         await self._stage(Stage.COMPLETED)
 
@@ -151,8 +151,8 @@ def is_partial(observed: Observed) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """Content whose bytes are told as they leave."""
+class _CountedContent:
+    """Content that tells the listener how many bytes were sent."""
 
     content: Content
     listener: Listener
@@ -163,7 +163,7 @@ class _Told:
         return self.content.size
 
     async def chunks(self, first: int, stop: int) -> AsyncIterator[bytes]:
-        """Pass a stretch on."""
+        """Read a part of the file."""
         async for chunk in self.content.chunks(first, stop):
             yield chunk
             self.listener(Sent(len(chunk)))

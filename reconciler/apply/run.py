@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.ports import Content, Contents, Platform
 
 CHAINS_PER_REQUEST = 4
-"""Chains under way for each request that may be in flight: enough that none of the width is idle during an fsync."""
+"""Chains for each request that may be in flight: enough that the connections are busy while some wait for the disk."""
 
 MOST_WAITING = 1_000
 """Chains that may wait for Catalog at the same time; beyond it nothing new is started: the service is down."""
@@ -42,7 +42,7 @@ class Listener(Protocol):
 
 
 class Stop:
-    """Why a run starts nothing new: a person asked, from a signal handler, or going on is pointless."""
+    """Why a run starts nothing new: a person asked (a signal handler does so), or going on is pointless."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -114,7 +114,7 @@ class Slots:
 
 
 class NoContents:
-    """The contents of a run that uploads nothing."""
+    """Contents of a run that uploads nothing."""
 
     def open(self, address: str, file: File) -> Content:
         """Refuse: there is nothing to open."""

@@ -29,7 +29,7 @@ class Settled:
 
 
 async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: float, settle: float) -> Settled:
-    """Decide by one look what an earlier run left open: found ones are recorded, old ones that nobody finds are void.
+    """Decide by one look what an earlier run left open: found batches are recorded, old intents without one are void.
 
     `now` is epoch seconds, `settle` the seconds during which absence proves nothing. Raises `PlatformError`.
     """

@@ -4,21 +4,21 @@ Theory of operation
 -------------------
 Three sides are compared at each address:
 
-- *desired*: what the manifests say (`manifest` parses, `expand` multiplies);
-- *recorded*: what the state file and its journal say (`state`, `journal`);
-- *observed*: what Catalog says now (`observation`).
+- *desired*: what the manifests say (`manifests.parse` reads them, `manifests.expand` makes every batch);
+- *recorded*: what the state file and its journal say (`states.state`, `states.journal`);
+- *observed*: what Catalog says now (`plans.observation`).
 
-`planner.make_plan` walks over all addresses and asks `decide` for the row of this table:
+`plans.planner` takes each address, `plans.prior` finds what stands there, and `plans.decide` is this table:
 
 | desired | recorded | observed | action |
 | --- | --- | --- | --- |
-| - | - | any | none: what carries no record of ours is never touched |
+| - | - | any | none: a batch without a record is never touched |
 | D | - | none with its external id | create |
 | D | - | one with its external id, same dataset | adopt; a dead one is followed by the next generation |
 | D | - | two or more | conflict, all ids named |
 | D, in `imports` | - | that id, same dataset | import |
 | D = R | R | open, in flight, done | none |
-| D = R, files or completion missing | R | open | upload, complete (`completion`) |
+| D = R, files or completion missing | R | open | upload, complete (`plans.content`) |
 | D, other files | R | done | replace: the next generation replays the old |
 | D, files gone | R | open | replace: AEP has no call that takes a file out |
 | D = R | R | missing, aborted, abandoned | create generation + 1 |
@@ -30,14 +30,14 @@ Three sides are compared at each address:
 | - | R | any | forget; or delete where `on_remove: delete` |
 
 Two rules hold everything together. An external id is a pure function of project, environment, address and generation
-(`identity`), so every batch can be found again and the state file is only a cache of the truth. And a create is planned
-only where two ways of looking, that fail independently, agree that there is nothing (`refresh` sees to that).
+(`identity`), so every batch can be found again, and the state file is only a cache of the truth. And a create is
+planned only where two ways of looking that fail independently agree that there is nothing (`reconciler.refresh`).
 
-The content of a batch is a chain of steps, each durable in the journal before it leaves and once it is done. A record
+The content of a batch is a chain of steps; the journal holds each step before it is sent and once it is done. A record
 says what AEP has confirmed to hold (`files`), what may be there (`begun`) and how far its completion is (`stage`), so a
-run resumes at the step that an earlier one reached. From `completing` on a batch takes no more files.
+run goes on with the step that an earlier one reached. From `completing` on a batch takes no more files.
 
-What stands at an address need not be what the record says: a live batch of a later generation (a run whose record was
-lost), or the only live batch with the record's external id (the recorded one is gone), stands instead. Then the same
-table applies to it.
+What stands at an address may be another batch than the recorded one: a live batch of a later generation (of a run whose
+record was lost), or the only live batch with the record's external id (the recorded one is gone). Then the same table
+applies to that batch.
 """

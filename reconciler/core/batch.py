@@ -1,4 +1,7 @@
-"""A batch as the three sides know it: desired (manifests), recorded (state file), observed (Catalog). Values only."""
+"""A batch as the three sides know it: desired (manifests), recorded (state file), observed (Catalog).
+
+What a state file and a plan file hold is declared here by type: a field's annotation says what may stand in it.
+"""
 
 from __future__ import annotations
 
@@ -100,13 +103,13 @@ class Stage(StrEnum):
 
     OPEN = "open"
     COMPLETING = "completing"
-    """COMPLETE was about to be asked for, and no verdict came."""
+    """COMPLETE was about to be sent, and no answer is known."""
     COMPLETED = "completed"
-    """AEP has accepted COMPLETE: what becomes of it is for Catalog to tell."""
+    """AEP has accepted COMPLETE: Catalog tells what became of the batch."""
 
 
 class OnRemove(StrEnum):
-    """What becomes of a batch when its manifest goes."""
+    """What is done with a batch that is no longer declared."""
 
     FORGET = "forget"
     DELETE = "delete"
@@ -177,19 +180,19 @@ class Desired:
     spec: Spec
     lifecycle: Lifecycle
     place: Place
-    """Where it is declared: resolved to line and column only when a diagnostic needs it."""
+    """Where it is declared; line and column are looked up only for a diagnostic."""
     external_id: str | None = None
     """The manifest's own external id, else None: then it is derived (`identity.external_id`)."""
     files: tuple[str, ...] = ()
     """Glob patterns of its content, with placeholders filled in."""
     complete: bool = False
     content: tuple[File, ...] | None = None
-    """The files that the globs name, sorted by name; None where the manifest names none: then nobody compares them."""
+    """The files that the globs name, sorted by name; None where it declares none: files are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A batch that stands at an address. One line of the state file: its fields are declared here and nowhere else."""
+    """A batch that stands at an address: one line of the state file."""
 
     address: Address
     id: Text
@@ -201,13 +204,13 @@ class Record:
     spec: Annotated[Spec, Field(description="an object")]
     """What is known of it: as created, or as observed when it was adopted or imported."""
     deposed: Ids = ()
-    """Ids of earlier generations that a replacement has still to abort."""
+    """Ids of earlier generations that are replaced and still have to be aborted."""
     rivals: Ids = ()
     """Ids that carry the same external id and that a person decided against (`import`)."""
     files: Files = ()
     """What AEP has confirmed to hold, sorted by name."""
     begun: Files = ()
-    """What was about to be uploaded, and no verdict came: AEP may hold it, a part of it, or what was there before."""
+    """What was being uploaded when the last answer was missing: AEP may hold it, a part of it, or an older file."""
     stage: Completion = Stage.OPEN
 
     @property
@@ -231,15 +234,19 @@ class Observed:
     created: int | None = None
     """Epoch milliseconds."""
     updated: int | None = field(default=None, compare=False)
-    """Epoch milliseconds by Catalog's clock; says when, never what."""
+    """Epoch milliseconds by Catalog's clock."""
     predecessors: tuple[str, ...] = ()
     replay_reason: str | None = None
     errors: tuple[str, ...] = ()
     """One line per error, `code: description`, as AEP words it: untrusted text."""
     records: int | None = None
-    """Records that were ingested, where Catalog tells (aep-api.md §8.4)."""
+    """Records that were loaded; None where Catalog does not say (aep-api.md §8.4)."""
     failed_records: int | None = None
-    """Records that were left out, where Catalog tells."""
+    """Records that were refused; None where Catalog does not say."""
+
+    def tags_of(self, spec: Spec) -> dict[str, list[str]]:
+        """The batch's tags under the names that the spec gives: the spec's own where nobody changed them."""
+        return {name: list(self.tags[name]) for name in spec.get("tags", {}) if name in self.tags}
 
     @property
     def status_class(self) -> StatusClass:

@@ -1,6 +1,6 @@
 """How a batch is found again: its external id and marker tags, pure functions of project, environment and address.
 
-The grammar of external ids stands here and nowhere else: `<project>.<digest of the address>.<generation>`, or a
+This is the only place that knows the grammar of external ids: `<project>.<digest of the address>.<generation>`, or a
 manifest's own text, with the generation behind it from the second one on.
 """
 

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 
     Object = dict[str, Json]
 
+_OF_CLASSES = {"description", "title"}
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema_of(adapter: TypeAdapter[Any]) -> Object:
-    """The schema of a declared value; an object has the declared fields and no others."""
+    """The schema of a declared value; an object has the declared fields and no others.
+
+    What a class says of itself is written for readers of the code and left out; what a field says is kept.
+    """
     schema: Object = _closed(adapter.json_schema())
     return schema
 
@@ -28,7 +33,7 @@ def or_null(schema: Object) -> Object:
 def _closed(schema: Any) -> Any:  # noqa: ANN401  (any part of a schema)
     match schema:
         case {"properties": properties}:
-            parts = {name: _closed(value) for name, value in schema.items() if name not in {"properties", "title"}}
+            parts = {name: _closed(value) for name, value in schema.items() if name not in _OF_CLASSES | {"properties"}}
             fields = {name: _closed(value) for name, value in properties.items()}
             return {"additionalProperties": False, **parts, "properties": fields}
         case {}:

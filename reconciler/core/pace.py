@@ -10,17 +10,17 @@ class Pace:
     """The pace of one run."""
 
     parallelism: int = 8
-    """Requests in flight at the most."""
+    """How many requests may be in flight."""
     rate: int = 1_800
-    """Creations a minute; AEP allows 2,000 to one user, shared with whatever else that user runs (aep-api.md §9)."""
+    """Creations a minute; AEP allows 2,000 to one user, shared with all that this user runs (aep-api.md §9)."""
     part_bytes: int = 100_000_000
     """Bytes of one part of a large file: what a cut connection costs at most."""
     settle: float = 30.0
     """Seconds that Catalog is given to show what exists (its lag is unverified: aep-api.md §4)."""
     first_look: float = 0.1
-    """Seconds before the second look for a batch that may exist; doubled from look to look."""
+    """Seconds before the second look for a batch that may exist; doubled each time."""
     longest_look: float = 4.0
-    """Seconds between two such looks at the most."""
+    """Longest time between two such looks, in seconds."""
     longest_wait: float = 3_600.0
     """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
 

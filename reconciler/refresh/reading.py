@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FIRST_PAUSE = 0.25
-"""Seconds before a batch that may be lagging is asked for again; doubled from time to time."""
+"""Seconds before a batch that may be lagging is asked for again; doubled each time."""
 LONGEST_PAUSE = 5.0
-"""Seconds between two such questions at the most."""
+"""Longest time between two such questions, in seconds."""
 MOST_OTHERS = 50
 """Recorded batches beside the targets that are asked for when no target is found: one call."""
 
@@ -113,7 +113,7 @@ class Reading:
         return bool(news)
 
     def not_looked_up(self, plan: Plan) -> set[str]:
-        """External ids that a create of the plan would use and that nobody has looked up yet."""
+        """External ids that a create of the plan would use and that are not looked up yet."""
         return {c.after.external_id for c in plan.changes if c.creates and c.after is not None} - self._looked_up
 
     async def look_for_the_rest(self) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch
 from reconciler.core.states.journal import Decoded, Encoder, Header, decode
-from reconciler.core.states.replay import fold, open_intents
+from reconciler.core.states.replay import open_intents, replay
 from reconciler.core.states.state import State, check_identity, digest, dump, parse
 from reconciler.files.inside import PRIVATE
 from reconciler.storage.disk import RealDisk, store_failed
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.identity import Identity
     from reconciler.core.states.journal import Intent
-    from reconciler.core.states.replay import Folded
+    from reconciler.core.states.replay import Replayed
     from reconciler.storage.disk import Disk, Handle
 
 _TAKEN = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
@@ -42,7 +42,7 @@ class Loaded:
     """What the state directory says."""
 
     state: State
-    """The state file with the journal folded in."""
+    """The state file with the journal replayed in."""
     open_intents: tuple[Intent, ...]
     """What an earlier run left undecided, sorted by address and generation."""
     journal_entries: int
@@ -95,10 +95,10 @@ class Store:
         changed = max((each.changed_at for each in written if each is not None), default=None)
         state = State(self.identity) if data is None else parse(data, self.identity, str(self.path))
         decoded = self._decode(log)
-        folded = self._fold(state, decoded, digest(data or b""))
+        replayed = self._replay(state, decoded, digest(data or b""))
         return Loaded(
-            state=folded.state,
-            open_intents=folded.open_intents,
+            state=replayed.state,
+            open_intents=replayed.open_intents,
             journal_entries=len(decoded.entries),
             text_digest=digest(data or b""),
             age_ms=None if changed is None else max(0, self._now_ms() - changed),
@@ -224,9 +224,9 @@ class Store:
             self._disk.sync_folder(self.path.parent)
         return aside
 
-    def _fold(self, state: State, decoded: Decoded, text_digest: str) -> Folded:
+    def _replay(self, state: State, decoded: Decoded, text_digest: str) -> Replayed:
         try:
-            return fold(state, decoded.entries)
+            return replay(state, decoded.entries)
         except StateMismatch as error:
             stale = decoded.header is not None and decoded.header.extends != text_digest
             detail = f"{error.detail}\nthe journal was begun on another version of the state" if stale else error.detail

@@ -27,7 +27,7 @@ from reconciler.core.pace import Pace
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.planner import PlanInputs
 from reconciler.core.states.journal import Intent
-from reconciler.core.states.replay import fold
+from reconciler.core.states.replay import replay
 from reconciler.core.states.state import State, dump, parse
 from reconciler.ports import Platform
 from reconciler.refresh import RefreshRequest, refresh
@@ -181,11 +181,11 @@ class Convergence(RuleBasedStateMachine):
         return asyncio.run(self._run(Mortal(self.platform, self.journal, dies_at), commits=commits))
 
     async def _run(self, mortal: Mortal, *, commits: bool) -> Plan:
-        folded = fold(parse(self.state, WHO, "state"), tuple(self.journal))
-        records: dict[str, Record] = dict(folded.state.records)
+        replayed = replay(parse(self.state, WHO, "state"), tuple(self.journal))
+        records: dict[str, Record] = dict(replayed.state.records)
         pace = Pace(parallelism=2, settle=0.0, first_look=0.0)
         ledger = Ledger(mortal, records)
-        settled = await settle_at_once(self.platform, folded.open_intents, now=time.time(), settle=0.0)
+        settled = await settle_at_once(self.platform, replayed.open_intents, now=time.time(), settle=0.0)
         await ledger.write(*settled.entries)
         inputs = PlanInputs(WHO, self.wanted, records, None)
         plan = (await refresh(self.platform, RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True))).plan

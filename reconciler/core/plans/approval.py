@@ -1,7 +1,7 @@
-"""That or less, never more: a plan of now against the plan that was approved. Pure.
+"""The plan of now against the plan that was approved: that or less, never more.
 
-A rerun after a half-finished apply has to be able to finish: what the first run already did makes later plans smaller
-in a few known ways, and `is_no_more` names each of them. Everything else is more, and is refused.
+After a half-finished apply a second one has to be able to finish: what the first one did makes later plans smaller in a
+few known ways, and `is_no_more` names each of them. Everything else is more than was approved, and is refused.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def compare(approved: Plan, now: Plan) -> Comparison:
 def require_digest(now: Plan, digest: str) -> None:
     """Raise `Refused` unless the plan is exactly the one with this digest, or has nothing to do.
 
-    Of a digest nobody can tell what is less: a half-finished apply is finished with a plan file or a new approval.
+    A digest does not tell what is less: a half-finished apply is finished with a plan file or with a new approval.
     """
     if not _DIGEST.match(digest):
         raise SettingsInvalid(
@@ -130,7 +130,7 @@ def _is_rest(approved: Change, now: Change) -> bool:
 
 
 def _asks_no_more(approved: Change, now: Change) -> bool:
-    """Whether nothing is withdrawn, renamed or tagged that was not approved, whatever else the change is."""
+    """Whether all that is withdrawn, renamed or tagged was approved."""
     same_move = now.previous_address in {None, approved.previous_address}
     return same_move and not now.retags and set(now.withdraw) <= set(approved.withdraw)
 
@@ -156,7 +156,7 @@ def _is_rest_of_content(approved: Change, now: Change) -> bool:
 
 
 def _is_made(approved: Change, record: Record | None, *, empty: bool = False) -> bool:
-    """Whether the record is the approved one, with the id that AEP has given it; `empty`: whatever it holds."""
+    """Whether the record is the approved one, with its id from AEP; `empty` leaves out files and stage."""
     wanted = approved.after
     if record is None or wanted is None or not record.id:
         return False

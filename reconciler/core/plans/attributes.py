@@ -1,4 +1,4 @@
-"""What differs between two records, attribute by attribute, for people. Decides nothing: that is `decide`."""
+"""What differs between two records, attribute by attribute, for people. No decision rests on it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Facts:
 
 
 def attributes_of(facts: Facts) -> tuple[Attribute, ...]:
-    """Every attribute that is set; what is there by default (`on_remove: forget`) goes without saying."""
+    """Every attribute that is set; the default `on_remove: forget` is not shown."""
     found = [
         Attribute(_name(path), None, value)
         for path, value in sorted(_leaves(facts.tree()).items())

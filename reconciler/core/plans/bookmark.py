@@ -1,6 +1,6 @@
-"""Up to where Catalog was read: with it the next refresh asks for changes only. A value, its text, and its rules.
+"""Up to where Catalog was read: with it the next refresh asks for changes only.
 
-A bookmark is a cache beside the state: it may be lost, it is never committed, and whatever does not fit is left aside.
+A bookmark is a cache beside the state: it may be lost, it is never committed, and one that does not fit is not used.
 It stands for "every recorded batch is as recorded, but for those that are read again"; so a refresh that trusts it must
 learn of each batch that was changed (Catalog stamps `updated`: aep-api.md §8.4), that is new, or that is gone (count).
 """
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 VERSION = 2
 
 WORTH_IT = 1_000
-"""Recorded batches from which on a bookmark is used: below, reading everything is a few calls."""
+"""Recorded batches from which on a bookmark is used: reading fewer takes only a few calls."""
 
 MOST_RECHECKED = 1_000
 """Batches that are read one by one: beyond, reading everything is cheaper."""
 
 LONGEST_LIFE_MS = 12 * 3600 * 1000
-"""Milliseconds after which everything is read again, whatever the bookmark says."""
+"""Milliseconds after which everything is read again."""
 
 LAG_MS = 3_000
 """Milliseconds within which Catalog shows a change of a batch that it has (unverified, as is all of its lag:
@@ -114,8 +114,7 @@ def since(newest: int, began: int) -> int:
 
 
 def is_as_recorded(record: Record, observed: Observed) -> bool:
-    """Whether a plan that trusts the record decides as one that sees the batch, whatever the manifests say."""
-    tags = record.spec.get("tags", {})
+    """Whether a plan that trusts the record decides the same as one that sees the batch, for any manifests."""
     return (
         observed.status in STATUS_CLASSES
         and observed.status_class in {StatusClass.OPEN, StatusClass.IN_FLIGHT, StatusClass.DONE}
@@ -123,7 +122,7 @@ def is_as_recorded(record: Record, observed: Observed) -> bool:
         and observed.external_id == record.external_id
         and record.dataset in observed.datasets
         and observed.successor is None
-        and all(list(observed.tags.get(name, ())) == tags[name] for name in tags)
+        and observed.tags_of(record.spec) == record.spec.get("tags", {})
         and all(
             known(record.spec, name, observed) == known(record.spec, name, None) for name in ("format", "multiline")
         )

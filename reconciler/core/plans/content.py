@@ -1,4 +1,4 @@
-"""What is left to do for the content of a batch (design §10), and when only another batch will do. Pure.
+"""What is left to do for the content of a batch (design §10), and when it needs another batch.
 
 AEP has no call that takes a file out of a batch, and a completed batch takes no more files.
 """
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed, Record
 
 TAKES_FILES = frozenset({StatusClass.OPEN, None})
-"""Classes of a batch that files can still be put into; None: Catalog was not asked."""
+"""Classes of a batch that still takes files; None: Catalog was not asked."""
 
 
 def needs_another_batch(desired: Desired, record: Record, status: StatusClass | None) -> bool:
     """Whether the recorded batch cannot come to hold exactly the declared files. `status` is `decide.status_of`'s."""
     content = desired.content
     if content is None or record.stage is Stage.COMPLETING:
-        return False  # first its completion is brought to an end: nobody knows yet what it takes
+        return False  # first its completion is finished: until then it is unknown whether it takes files
     if status in TAKES_FILES:
         return not record.names <= {file.name for file in content}
     return content != record.files
@@ -44,9 +44,9 @@ def with_content_of(before: Record | None, after: Record) -> Record:
 
 
 def as_found(desired: Desired, observed: Observed, record: Record) -> Record:
-    """The record of a batch that was found, not made. Catalog tells no files.
+    """The record of a batch that was found, not created. Catalog does not list its files.
 
-    An open one is taken to be empty: all is uploaded again. Any other is taken to hold what is declared.
+    An open batch is taken to be empty: all files are uploaded again. Any other is taken to hold what is declared.
     """
     if observed.status_class is StatusClass.OPEN or desired.content is None:
         return record

@@ -1,4 +1,4 @@
-"""The decision table of design §7, one function per group of rows. Pure: three sides in, one decision out."""
+"""The decision table of design §7: what is done at one address, one function for each group of rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ENTRIES: Final[dict[Origin, tuple[Action, Reason]]] = {
 def differing(desired: Desired, record: Record, observed: Observed | None) -> frozenset[str]:
     """The names of the fields that the manifest sets, or set when the batch was recorded, and that are otherwise.
 
-    A field that is neither in the record nor in the manifest is nobody's business: no phantom differences.
+    A field that is neither in the record nor in the manifest is not compared: what AEP sets by itself is no difference.
     """
     names: set[str] = set()
     if desired.spec != record.spec:
@@ -69,7 +69,7 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
 
 
 def status_of(prior: Prior) -> StatusClass | None:
-    """What the batch is, completed ones that Catalog still shows as loading included; None when nobody asked."""
+    """What the batch is; one that was completed and is still shown as loading is in flight. None: not asked."""
     if prior.record.stage is Stage.OPEN:
         return prior.status
     match prior.status:
@@ -93,7 +93,7 @@ DEFAULTS: Final[dict[str, Json]] = {
 
 
 def wanted(spec: Spec, name: str) -> object:
-    """What the manifest wants a field to be, where it says nothing AEP's default."""
+    """What the manifest wants a field to be: what it says, else AEP's default."""
     return spec.get(name, DEFAULTS.get(name))
 
 
@@ -110,7 +110,7 @@ def tags_differ(desired: Spec, recorded: Spec, observed: Observed | None) -> boo
     tags = desired.get("tags", {})
     if tags != recorded.get("tags", {}):
         return True
-    return observed is not None and any(list(observed.tags.get(name, ())) != tags[name] for name in tags)
+    return observed is not None and observed.tags_of(desired) != tags
 
 
 def _is_own(external_id: str, record: Record) -> bool:
@@ -122,7 +122,7 @@ def _is_own(external_id: str, record: Record) -> bool:
 def decide(identity: Identity, desired: Desired, prior: Prior | None, *, forced: bool, next_free: int) -> Decision:
     """The row of the table for a declared address.
 
-    `next_free` is the first generation whose external id nobody carries; `forced` is `--replace`.
+    `next_free` is the first generation whose external id no batch carries; `forced` is `--replace`.
     """
     if prior is None:
         return _create(identity, desired, next_free)
@@ -158,7 +158,7 @@ def _recreation(desired: Desired, prior: Prior, differences: frozenset[str]) -> 
         return None
     is_same = desired.content == prior.record.files and not differences - {"tags", "on_remove"}
     if prior.status is StatusClass.FAILED and desired.content is not None and is_same:
-        return None  # the same files would fail again, each time that somebody applies
+        return None  # the same files would fail again with every apply
     word = GONE_WORDS.get(prior.status)
     if prior.status is StatusClass.UNFINISHED and prior.observed is not None:
         word = prior.observed.status
@@ -268,7 +268,7 @@ def _update(desired: Desired, prior: Prior, differences: frozenset[str], target:
 
 
 def _left_to_record(desired: Desired, prior: Prior) -> Decision:
-    """No difference: nothing, or what is left to write down."""
+    """Nothing differs: no change, or one that only writes down what was found."""
     deposed = prior.record.deposed + prior.deposed
     if not deposed and prior.origin is Origin.STATE and prior.previous_address is None:
         return None
@@ -348,11 +348,11 @@ _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.UNFINISHED: ("will never be completed", None),
     StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: no way out is documented"),
 }
-"""What a recorded batch's status tells a person; classes that are not here are as they should be."""
+"""What a status means for a person; the other classes are as they should be."""
 
 
 def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | None:
-    """What happened to a recorded batch behind our back, if anything worth a person's look."""
+    """What another hand did to a recorded batch; None where there is nothing to tell."""
     observed = observation.by_id.get(record.id)
     status = observed.status if observed else "missing"
     final = observation.final(record.id)
@@ -368,8 +368,8 @@ def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | 
         if record.files and observed.status_class is StatusClass.FAILED:
             hint = _MEND
         return Drift(record.address, record.id, status, message, hint, observed.errors)
-    tags = record.spec.get("tags", {})
-    changed = sorted(name for name in tags if list(observed.tags.get(name, ())) != tags[name])
+    tags, shown = record.spec.get("tags", {}), observed.tags_of(record.spec)
+    changed = sorted(name for name in tags if shown.get(name) != tags[name])
     if changed and prior.origin is Origin.STATE:
         names = ", ".join(f"`{name}`" for name in changed)
         return Drift(record.address, record.id, status, f"tags were changed in Catalog: {names}")

@@ -1,4 +1,4 @@
-"""What a run tells while it goes, and its account at the end. Values only; `views` word them."""
+"""What a run tells while it goes, and its account at the end. `views` put them into words."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Completed:
     id: str | None
     """The batch that stands at the address now; None when none does."""
     adopted: bool
-    """Whether a create found its batch there already (an earlier request had its effect after all)."""
+    """Whether a create found its batch there already: an earlier request had its effect."""
     elapsed: float
     """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A change was not carried out, or nobody knows whether it was."""
+    """A change was not carried out, or it is unknown whether it was."""
 
     change: Change
     error: ReconcilerError
@@ -51,7 +51,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """So many bytes of a file left."""
+    """A part of a file was sent; `size` is in bytes."""
 
     size: int
 
@@ -71,7 +71,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailedAddress:
-    """One line of the account."""
+    """An address that was not brought to what the plan says."""
 
     address: str
     error: ReconcilerError
@@ -80,7 +80,7 @@ class FailedAddress:
 
 @dataclass(slots=True)
 class Account:
-    """The running count of an apply. Memory does not grow with what went well."""
+    """The count of an apply. Memory grows with failures only, never with what was done."""
 
     created: int = 0
     adopted: int = 0

@@ -1,4 +1,4 @@
-"""What Catalog shows now, indexed as a plan asks for it. A value: `refresh` makes it, `make_plan` reads it."""
+"""What Catalog shows now, indexed as a plan asks for it: `refresh` makes it, `make_plan` reads it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CatalogRead(StrEnum):
 class Observation:
     """Every batch that was seen.
 
-    A recorded id that is neither in `by_id` nor trusted was looked for in two ways and is missing.
+    A recorded id that is neither in `by_id` nor in `trusted` was looked for in two ways and is missing.
     """
 
     by_id: Mapping[str, Observed] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Observation:
     consolidated: Mapping[str, str] = field(default_factory=dict)
     """Batches that the platform's own consolidation replaced, with their successor (aep-api.md §5.2)."""
     trusted: frozenset[str] = frozenset()
-    """Recorded ids that are as recorded, though they were not read this time (`core.bookmark`)."""
+    """Recorded ids that are as recorded, though they were not read this time (`bookmark`)."""
     read: CatalogRead = CatalogRead.EVERYTHING
 
     @property

@@ -1,4 +1,4 @@
-"""What will be done, as values: a plan is changes, drift and conflicts. Deciding is `decide`; doing is `engine`."""
+"""What will be done, as values: a plan is changes, drift and conflicts. `decide` makes them, `apply` does them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What will be done at one address. A closed set: the engine matches on it."""
+    """What will be done at one address. The engine handles each of them and no others."""
 
     CREATE = "create"
     ADOPT = "adopt"
@@ -127,9 +127,9 @@ class Change:
     previous_address: str | None = None
     """Where the record stands now, when the manifests moved it."""
     predecessors: tuple[str, ...] = ()
-    """Batches that a new one replays: ids, and addresses whose batch is known only when it is their turn."""
+    """Batches that the new one replays: ids, and addresses, whose batch is looked up when the change is made."""
     withdraw: tuple[str, ...] = ()
-    """Batches to abort or revert, once the rest is done; which of both is decided by their status at that moment."""
+    """Batches to abort or revert once the rest is done; their status at that moment decides which of both."""
     retags: bool = False
     """Whether the batch's own tags are written."""
 
@@ -176,7 +176,7 @@ class Change:
 
 
 def _target(after: Record) -> Target:
-    """What the batch will be; nothing of its content where that is nobody's business."""
+    """What the batch will be; without its content where no files are declared."""
     target: Target = {
         "id": after.id,
         "dataset": after.dataset,
@@ -209,7 +209,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Something only a person can settle: nothing is guessed and the plan cannot be applied."""
+    """Something that a person has to settle: until then the plan cannot be applied."""
 
     address: str
     message: str
@@ -273,7 +273,7 @@ class Plan:
 
     @property
     def has_changes(self) -> bool:
-        """The one property that the exit code, the prompt and `No changes.` ask."""
+        """Whether there is anything to do: the exit code, the prompt and `No changes.` all ask this."""
         return bool(self.changes) or (self.refresh_only and bool(self.drift))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""`make_plan`: three sides in, a plan out. Pure: no I/O, no clock; the table itself is in `decide`."""
+"""`make_plan`: three sides in, a plan out. What is done at one address is decided in `decide`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PlanInputs:
 
 
 def make_plan(inputs: PlanInputs, *, today: date, scope: Scope | None = None, unsettled: int = 0) -> Plan:
-    """The plan for the three sides, in the order of addresses whatever the order of manifests and answers."""
+    """The plan for the three sides, in the order of addresses: the order of manifests and answers does not matter."""
     scope = scope or Scope()
     planner = _Planner(inputs, scope)
     planner.run()
@@ -75,7 +75,7 @@ def make_plan(inputs: PlanInputs, *, today: date, scope: Scope | None = None, un
 
 
 def moved_to(moves: Sequence[Move]) -> dict[str, str]:
-    """Where each moved address ends, chains followed. Circles were refused when the manifests were read."""
+    """Where each moved address ends, chains followed. Circles are refused when the manifests are read."""
     step = {move.origin: move.target for move in moves}
 
     def end(address: str) -> str:
@@ -221,20 +221,18 @@ class _Planner:
         prior = Prior(record, observation.status_class(record.id), observed)
         self._note(drift_of(record, prior, observation))
         after = replace(record, id=observation.final(record.id))
-        tags = record.spec.get("tags", {})
-        if observed is not None and tags:
-            shown = {name: list(observed.tags[name]) for name in tags if name in observed.tags}
-            if shown != tags:
-                spec = record.spec.copy()
-                spec["tags"] = shown
-                after = replace(after, spec=spec)
+        shown = observed.tags_of(record.spec) if observed is not None else None
+        if shown is not None and shown != record.spec.get("tags", {}):
+            spec = record.spec.copy()
+            spec["tags"] = shown
+            after = replace(after, spec=spec)
         if after != record:
             self.changes.append(Change(Action.UPDATE, address, Reason.REFRESHED, record, after))
 
-    # -- what nobody knows
+    # -- batches without a record
 
     def orphans(self) -> tuple[Orphan, ...]:
-        """Live batches with our marker that no record, adoption or decision of a person accounts for."""
+        """Live batches with our marker that belong to no record, no adoption and no conflict."""
         observation, who = self.inputs.observation, self.inputs.identity
         if observation is None:
             return ()

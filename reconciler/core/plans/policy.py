@@ -1,4 +1,4 @@
-"""What a plan may do at most: the project's limits, and the suspicion that something else is wrong. Pure."""
+"""How much a plan may do: the project's limits, and what looks like a wrong sandbox or an empty folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANY = 10
 
 
 def unmatched(scope: Scope, addresses: Collection[str]) -> SettingsInvalid | None:
-    """Why the scope is a mistake: a run that is told to look at nothing must not look like one that found nothing."""
+    """Why the scope is a mistake: it names no batch, and a typing error must not look like a plan without changes."""
     for address in sorted(scope.replace):
         if address not in addresses:
             return SettingsInvalid(f"`--replace {address}` names no batch", hint=_meant(address, addresses))
@@ -69,7 +69,7 @@ def check_limits(plan: Plan, limits: Limits) -> Refused | None:
 
 
 def _suspicion(plan: Plan) -> Refused | None:
-    """A plan that removes (nearly) everything is more often an empty folder than a wish."""
+    """Why a plan is refused that removes (nearly) everything: mostly a folder of manifests is missing."""
     if plan.destroys_all:
         return None
     removed = sum(1 for change in plan.changes if change.action in {Action.FORGET, Action.DELETE} and not change.after)

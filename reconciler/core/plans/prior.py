@@ -1,7 +1,8 @@
 """What stands at an address before the plan: the state's record, or a batch that was found in Catalog instead.
 
 What stands there need not be what the record says: a live batch of a later generation (a run whose record was lost), or
-the only live batch with the record's external id (the recorded one is gone), stands instead. Two are never chosen from.
+the only live batch with the record's external id (the recorded one is gone), stands instead. Between two a person
+chooses.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Finder:
         return sorted(found.values(), key=lambda pair: (pair[0], pair[1].created or 0, pair[1].id))
 
     def prior(self, desired: Desired, carriers: Sequence[Carrier]) -> Prior | Conflict | None:
-        """What stands at a declared address; a conflict where nobody can choose; None where nothing does."""
+        """What stands at a declared address; a conflict where a person has to choose; None where nothing stands."""
         record = self.records.get(desired.address)
         previous = self.previous.get(desired.address)
         entry = self.imports.get(desired.address)
@@ -109,7 +110,7 @@ class Finder:
         return Prior(record, status, own, previous_address=previous)
 
     def _found(self, desired: Desired, carriers: Sequence[Carrier], record: Record | None) -> Prior | Conflict | None:
-        """A live batch that should stand here instead of the record, or a pair that nobody can choose from."""
+        """A live batch that stands here instead of the record; a conflict where there are two."""
         ours = [
             (generation, observed)
             for generation, observed in carriers
@@ -222,18 +223,18 @@ class Finder:
 
 
 def next_free(record: Record | None, carriers: Sequence[Carrier]) -> int:
-    """The first generation whose external id nobody carries."""
+    """The first generation whose external id no batch carries."""
     return 1 + max([*(generation for generation, _ in carriers), record.generation if record else 0])
 
 
 def spec_of(observed: Observed, desired: Desired) -> Spec:
-    """The spec of a batch that was found, not made: what Catalog shows of the fields that the manifest sets."""
+    """The spec of a batch that was found, not created: what Catalog shows of the fields that the manifest sets."""
     spec = Spec(**desired.spec)
     if "format" in spec and observed.format is not None:
         spec["format"] = observed.format
     if "multiline" in spec and observed.multiline is not None:
         spec["multiline"] = observed.multiline
-    tags = {name: list(observed.tags[name]) for name in spec.get("tags", {}) if name in observed.tags}
+    tags = observed.tags_of(spec)
     if tags:
         spec["tags"] = tags
     else:

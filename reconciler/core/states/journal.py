@@ -1,4 +1,4 @@
-"""The log of a run as values and bytes: what is about to happen, what did, what did not. It only ever grows.
+"""The log of a run as values and bytes: what is about to happen, what did, what did not. A run only appends to it.
 
 Each line's `sum` continues the checksum of the line before, so a lost, doubled or swapped line is noticed. A
 torn last line is what a dying machine leaves: it is cut off. Any other damage is an error.
@@ -144,7 +144,7 @@ OpenIntents = dict[str, dict[int, Intent]]
 
 
 def follow(intents: OpenIntents, entry: Entry) -> None:
-    """Take one more entry into account: an intent opens; its record, a later one's or a void closes."""
+    """Take one more entry into account: an intent opens, its record (or a later one) or a void closes it."""
     match entry:
         case Intent(address=address, generation=generation):
             intents.setdefault(address, {})[generation] = entry
@@ -162,7 +162,7 @@ def follow(intents: OpenIntents, entry: Entry) -> None:
 
 
 class Encoder:
-    """Entries become lines. One per journal: it knows the checksum so far and the open intents."""
+    """Makes lines of the entries of one journal: it knows the checksum so far and the open intents."""
 
     def __init__(self, checksum: int = 0, entries: Iterable[Entry] = ()) -> None:
         self._checksum = checksum
@@ -210,7 +210,7 @@ class Decoded:
     """Bytes up to which the journal is whole; the rest is a torn line."""
     torn: bool
     mend: bytes
-    """What to write before the next line: the line break that the last whole line lacks, or nothing."""
+    """What to write before the next line: a line break where the last whole line has none, else nothing."""
     checksum: int
 
     def encoder(self) -> Encoder:

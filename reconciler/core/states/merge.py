@@ -1,4 +1,4 @@
-"""Two histories of one state made one, for Git. Strict: it joins facts, it never chooses between two."""
+"""Two versions of one state made one, for Git. It joins facts and never chooses between two."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def merge(base: State | None, ours: State, theirs: State) -> State:
 def _decided(ours: Record | None, theirs: Record | None) -> Record | None:
     """What two records of one generation come to when one side decided against the other's batch; None if neither did.
 
-    That is how two runs that raced end (`engine.yield_to_rivals`): one keeps its batch, the other gives its own up.
+    That is how two runs at the same time end (`apply.rivals`): one keeps its batch, the other gives its own up.
     """
     if ours is None or theirs is None:
         return None

@@ -1,4 +1,4 @@
-"""A record while steps are taken on its batch: mutable for one chain or one replay, then a record again."""
+"""A record while its batch is filled: changed step by step in one chain or one replay, then a record again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """What AEP holds of one batch, step by step; a step that is taken twice says the same."""
+    """What AEP holds of one batch, step by step; the same step taken twice changes nothing."""
 
     def __init__(self, record: Record) -> None:
         self._record = record

@@ -1,9 +1,9 @@
-"""State + journal → state: what is recorded once a run's facts are folded in. Twice is the same as once.
+"""State + journal → state: what is recorded once the facts of a run are taken in. Twice gives the same as once.
 
-A journal may be older than the state (a run died after writing the one and before clearing the other), so no
-entry is taken as an order. Entries are facts about where batches stand, and of those
+A journal may be older than the state (a run died after it wrote the state and before it cleared the journal), so
+entries are facts about where batches stand, not orders. Of these facts
 
-    about one batch       the last one counts: it stands at one address, or nowhere
+    about one batch       the last one counts: it stands at one address, or at none
     about one address     the highest generation counts, a lower one is history; the later one wins a tie
     about one generation  state and journal must name the same batch, unless one names the other as its rival
     about one file        the last step counts, and it belongs to the batch that it names
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class Replayed:
     """The state after the journal, and what the journal leaves undecided."""
 
     state: State
@@ -35,8 +35,8 @@ class Folded:
     """Neither done nor void, sorted by address and generation: to be settled by looking."""
 
 
-def fold(state: State, entries: Iterable[Entry]) -> Folded:
-    """Return the state with the entries folded in; raises `StateMismatch` with every contradiction."""
+def replay(state: State, entries: Iterable[Entry]) -> Replayed:
+    """Return the state with the entries taken in; raises `StateMismatch` with every contradiction."""
     facts = _facts(entries)
     records = {address: each for address, each in state.records.items() if facts.leaves(each)}
     contradictions: list[str] = []
@@ -60,7 +60,7 @@ def fold(state: State, entries: Iterable[Entry]) -> Folded:
             hint="look at both batches in AEP; then move the journal away and record the right one with "
             "`reconciler import ADDRESS BATCH_ID`",
         )
-    return Folded(replace(state, records=records), _open(facts.intents, records))
+    return Replayed(replace(state, records=records), _open(facts.intents, records))
 
 
 def _stepped(record: Record, steps: Iterable[Step]) -> Record:
@@ -71,7 +71,7 @@ def _stepped(record: Record, steps: Iterable[Step]) -> Record:
 
 
 def open_intents(state: State, entries: Iterable[Entry]) -> tuple[Intent, ...]:
-    """Return the intents that neither the entries nor the state decide, whatever else the entries say."""
+    """Return the intents that neither the entries nor the state decide; contradictions are not looked for."""
     return _open(_facts(entries).intents, state.records)
 
 
@@ -86,7 +86,7 @@ class _Facts:
     gone: set[tuple[str, str]] = field(default_factory=set)
     """Address and batch id of what no longer stands there."""
     reached: dict[str, int] = field(default_factory=dict)
-    """By address: the highest generation that stood there, whatever became of it."""
+    """By address: the highest generation that stood there."""
     intents: OpenIntents = field(default_factory=dict)
     steps: dict[tuple[str, str], list[Step]] = field(default_factory=dict)
     """By address and batch id: the steps since its record was last written whole."""
@@ -133,7 +133,7 @@ def _facts(entries: Iterable[Entry]) -> _Facts:
 
 
 def _latest(there: Record, placed: Record) -> Record | None:
-    """Return which of two records stands at their address, None if they contradict each other."""
+    """Return which of two records stands at their address; None if they contradict each other."""
     if placed.generation != there.generation:
         return max(there, placed, key=lambda each: each.generation)
     if placed.id == there.id or there.id in placed.rivals:
@@ -144,7 +144,7 @@ def _latest(there: Record, placed: Record) -> Record | None:
 
 
 def _open(intents: OpenIntents, records: Mapping[str, Record]) -> tuple[Intent, ...]:
-    """Leave out what a record has overtaken: a state from elsewhere (a merge) may have the batch in it."""
+    """The intents without those that a record has overtaken: a merged state may hold the batch already."""
     found = []
     for address, by_generation in sorted(intents.items()):
         there = records.get(address)

@@ -33,7 +33,7 @@ def state_schema() -> Object:
 
 
 def _with(schema: Object, **properties: Object) -> Object:
-    """The schema of an object with some fields described anew, or added as optional ones."""
+    """The schema of an object with some fields described again, or added as optional ones."""
     known = schema["properties"]
     assert isinstance(known, dict)
     return {**schema, "properties": {**known, **properties}}

@@ -1,7 +1,7 @@
 """What is recorded, and the bytes of the state file: one line per batch, the same bytes for the same facts.
 
-The format is design §6. Nothing here repairs a file: what is not whole, ours and unique is refused, with its
-line and the way on.
+The format is design §6. Nothing here repairs a file: one that is not whole, not ours, or says a thing twice is refused,
+with its line and with what to do next.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROWS_AT_ONCE = 64
 """Lines that are read together."""
 
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
-"""The way on from a damaged state file."""
+"""What to do about a damaged state file."""
 
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>|\|\|\|\|\|\|\||=======\r?$)", re.MULTILINE)
 
@@ -157,7 +157,7 @@ def _identity(row: str, file: str) -> Identity:
 
 
 def check_format(header: object, file: str) -> None:
-    """Raise `StateFromFuture` for a header of a newer format, whatever else it says."""
+    """Raise `StateFromFuture` for a header of a newer format."""
     version = header.get("format") if isinstance(header, dict) else None
     if isinstance(version, int) and version > FORMAT:
         raise StateFromFuture(
@@ -222,7 +222,7 @@ def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
     records = lines.read(lines.RECORDS, f"[{','.join(texts)}]")
     for record, end in zip(records, ends, strict=True):
         if end in specs:
-            object.__setattr__(record, "spec", specs[end])  # nobody else has the record yet
+            object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
         elif lines.ends_with_spec(record):
             specs[end] = record.spec
     return records

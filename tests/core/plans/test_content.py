@@ -10,7 +10,7 @@ from reconciler.core.batch import Desired, File, Lifecycle, OnRemove, Record, Sp
 from reconciler.core.plans.approval import is_no_more
 from reconciler.core.plans.plan import Action, Change, Plan
 from reconciler.core.states.journal import Done, Encoder, Header, Staged, Uploaded, Uploading, decode
-from reconciler.core.states.replay import fold
+from reconciler.core.states.replay import replay
 from reconciler.core.states.state import State, dump, parse
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 
@@ -163,10 +163,10 @@ def test_steps_in_the_journal_are_facts_that_fold_into_the_record() -> None:
     assert decoded.entries == (Done(known()), *steps)
     expected = known(A, begun=(B,), stage=Stage.COMPLETING)
     for state in (State(WHO), State(WHO, {ADDRESS: known()}), State(WHO, {ADDRESS: expected})):
-        folded = fold(state, decoded.entries)
-        assert folded.state.records == {ADDRESS: expected}
-        assert fold(folded.state, decoded.entries).state == folded.state
-    whole = fold(State(WHO), (*decoded.entries, Done(known(A, B, stage=Stage.COMPLETED))))
+        replayed = replay(state, decoded.entries)
+        assert replayed.state.records == {ADDRESS: expected}
+        assert replay(replayed.state, decoded.entries).state == replayed.state
+    whole = replay(State(WHO), (*decoded.entries, Done(known(A, B, stage=Stage.COMPLETED))))
     assert whole.state.records[ADDRESS] == known(A, B, stage=Stage.COMPLETED)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.errors import StateMismatch
 from reconciler.core.states.journal import Done, Dropped, Entry, Void
-from reconciler.core.states.replay import fold, open_intents
+from reconciler.core.states.replay import open_intents, replay
 from reconciler.core.states.state import State
 from tests.core.states.test_journal import intent_of
 from tests.examples import WHO, recorded
@@ -73,10 +73,10 @@ ROWS: dict[str, tuple[tuple[Record, ...], tuple[Entry, ...], tuple[Record, ...]]
 @pytest.mark.parametrize("row", ROWS)
 def test_what_is_recorded_after_a_journal(row: str) -> None:
     before, entries, after = ROWS[row]
-    folded = fold(state_of(*before), entries)
-    assert folded.state == state_of(*after)
-    assert folded.open_intents == ()
-    assert fold(folded.state, entries) == folded
+    replayed = replay(state_of(*before), entries)
+    assert replayed.state == state_of(*after)
+    assert replayed.open_intents == ()
+    assert replay(replayed.state, entries) == replayed
 
 
 OPEN: dict[str, tuple[tuple[Record, ...], tuple[Entry, ...], int]] = {
@@ -100,22 +100,22 @@ OPEN: dict[str, tuple[tuple[Record, ...], tuple[Entry, ...], int]] = {
 @pytest.mark.parametrize("row", OPEN)
 def test_which_intents_stay_open(row: str) -> None:
     before, entries, count = OPEN[row]
-    folded = fold(state_of(*before), entries)
-    assert len(folded.open_intents) == count
-    assert fold(folded.state, entries) == folded
-    assert open_intents(folded.state, entries) == folded.open_intents
-    assert list(folded.open_intents) == sorted(folded.open_intents, key=lambda i: (i.address, i.generation))
+    replayed = replay(state_of(*before), entries)
+    assert len(replayed.open_intents) == count
+    assert replay(replayed.state, entries) == replayed
+    assert open_intents(replayed.state, entries) == replayed.open_intents
+    assert list(replayed.open_intents) == sorted(replayed.open_intents, key=lambda i: (i.address, i.generation))
 
 
 def test_the_later_of_two_equal_intents_counts() -> None:
-    (found,) = fold(state_of(), [intent_of(A1, at=1), intent_of(A1, at=2)]).open_intents
+    (found,) = replay(state_of(), [intent_of(A1, at=1), intent_of(A1, at=2)]).open_intents
     assert found.at == 2
 
 
 def test_contradictions_name_both_and_come_all_at_once() -> None:
     entries = [Done(replace(A1, id="X9")), Done(replace(B1, id="Y9"))]
     with pytest.raises(StateMismatch) as caught:
-        fold(state_of(A1, B1), entries)
+        replay(state_of(A1, B1), entries)
     assert caught.value.detail == (
         "generation 1 at `loyalty/a`: the state has batch `X1`, the journal batch `X9`\n"
         "generation 1 at `loyalty/b`: the state has batch `Y1`, the journal batch `Y9`"
@@ -140,15 +140,15 @@ INTENTIONS = st.builds(
 
 @given(st.lists(FACTS | INTENTIONS, max_size=6), st.lists(FACTS | INTENTIONS, max_size=10))
 def test_folding_twice_changes_nothing(earlier: list[Entry], entries: list[Entry]) -> None:
-    before = fold(state_of(), earlier).state
+    before = replay(state_of(), earlier).state
     try:
-        folded = fold(before, entries)
+        replayed = replay(before, entries)
     except StateMismatch:
         return
-    assert fold(folded.state, entries) == folded
-    ids = [record.id for record in folded.state.records.values()]
+    assert replay(replayed.state, entries) == replayed
+    ids = [record.id for record in replayed.state.records.values()]
     assert len(ids) == len(set(ids))
-    assert all(address == record.address for address, record in folded.state.records.items())
+    assert all(address == record.address for address, record in replayed.state.records.items())
 
 
 @dataclass
@@ -203,6 +203,6 @@ def test_a_fold_is_what_the_engine_did(earlier: list[tuple[object, ...]], steps:
         assert callable(step)
         step(run, *places)
     after = state_of(*run.records.values())
-    assert fold(before, run.entries).state == after
-    assert fold(after, run.entries).state == after
-    assert fold(after, run.entries).open_intents == ()
+    assert replay(before, run.entries).state == after
+    assert replay(after, run.entries).state == after
+    assert replay(after, run.entries).open_intents == ()
