@@ -131,30 +131,41 @@ async def apply(
         if allowed is None:
             return Applied(declared, seen.plan, None)
         check(allowed, declared, options)
-        before = dict(records)
-        if not allowed.changes and not undecided:
-            _commit(session.store, State(declared.identity, records), before, seen)
-            return Applied(declared, allowed, None)
-        async with session.store.open_journal() as journal:
-            run = Run(
-                identity=declared.identity,
-                platform=session.platform,
-                ledger=Ledger(journal, records),
-                listener=listener,
-                stop=stop,
-                slots=Slots(options.pace.parallelism, stop),
-                pace=options.pace,
-                intents={intent.address: intent for intent in undecided},
-                contents=declared.contents,
-                wait=options.wait,
-            )
-            account = await carry_out(allowed, run)
+        before, account = dict(records), None
+        if allowed.changes or undecided:
+            account = await _carry_out(allowed, session, options, records, undecided, listener, stop)
         try:
             _commit(session.store, State(declared.identity, records), before, seen)
         except ReconcilerError as error:  # the disk refuses: the journal still has it all, and the account says so
-            if account.cause is None:
-                account.cause = error
+            if account is None:
+                raise
+            account.cause = account.cause or error
         return Applied(declared, allowed, account)
+
+
+async def _carry_out(
+    plan: Plan,
+    session: Session,
+    options: Options,
+    records: dict[str, Record],
+    undecided: Sequence[Intent],
+    listener: Listener,
+    stop: Stop,
+) -> Account:
+    async with session.store.open_journal() as journal:
+        run = Run(
+            identity=session.declared.identity,
+            platform=session.platform,
+            ledger=Ledger(journal, records),
+            listener=listener,
+            stop=stop,
+            slots=Slots(options.pace.parallelism, stop),
+            pace=options.pace,
+            intents={intent.address: intent for intent in undecided},
+            contents=session.declared.contents,
+            wait=options.wait,
+        )
+        return await carry_out(plan, run)
 
 
 def check(proposed: Plan, declared: Declared, options: Options) -> None:
