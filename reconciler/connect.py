@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.errors import StateCorrupt, StoreFailed, Unauthorized
 from reconciler.core.pace import DEFAULT, Pace
-from reconciler.platform import Patience, Timing, open_platform
+from reconciler.platform import Retries, Timing, open_platform
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ async def open_environment(
             environment,
             endpoints=None if transport else read_endpoints(os.environ),
             pace=pace,
-            patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
+            retries=Retries(timing=Timing(sleep=sleep), on_retry=note),
             transport=transport,
             redactor=redactor,
         ) as platform:

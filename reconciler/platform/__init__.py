@@ -11,7 +11,7 @@ outcome     what an answer means         answer     status, headers, bounded bod
 """
 
 from reconciler.platform.build import open_platform
-from reconciler.platform.retry import Patience
+from reconciler.platform.retry import Retries
 from reconciler.platform.timing import Timing
 
-__all__ = ["Patience", "Timing", "open_platform"]
+__all__ = ["Retries", "Timing", "open_platform"]

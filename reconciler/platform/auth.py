@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Json
     from reconciler.core.manifests.project import Environment
-    from reconciler.platform.retry import Patience
+    from reconciler.platform.retry import Retries
     from reconciler.settings import Credentials, Redactor
 
 TOKEN_PATH = "/ims/token/v3"  # noqa: S105  (a path)
@@ -55,12 +55,12 @@ class Tokens:
     """The token of one credential: one renewal at a time, whoever needs it."""
 
     def __init__(
-        self, credentials: Credentials, ims_url: str, client: httpx.AsyncClient, patience: Patience, redactor: Redactor
+        self, credentials: Credentials, ims_url: str, client: httpx.AsyncClient, retries: Retries, redactor: Redactor
     ) -> None:
         self._credentials = credentials
         self._url = ims_url + TOKEN_PATH
         self._client = client
-        self._patience = patience
+        self._retries = retries
         self._redactor = redactor
         self._token: Token | None = None
         self._was_accepted = True
@@ -75,7 +75,7 @@ class Tokens:
                 return Token(secret, float("inf"))
             case ServerToServer():
                 token = self._token
-                if token is None or self._patience.timing.clock() >= token.usable_until:
+                if token is None or self._retries.timing.clock() >= token.usable_until:
                     return await self._renewed()
                 return token
 
@@ -120,7 +120,7 @@ class Tokens:
 
     async def _renew(self) -> Token:
         try:
-            token = await self._patience.insist(self._ask, WITHOUT_VERDICT)
+            token = await self._retries.run(self._ask, WITHOUT_VERDICT)
         except Unauthorized as error:
             self._refusal = error
             raise
@@ -137,7 +137,7 @@ class Tokens:
         return token
 
     async def _ask(self) -> Token | Failure:
-        timing = self._patience.timing
+        timing = self._retries.timing
         began = timing.clock()
         request = self._client.build_request("POST", self._url, data=self._form())
         sending = Sending(RENEW, LARGEST_TOKEN_ANSWER, self._redactor, timing)

@@ -18,7 +18,7 @@ from reconciler.platform.exchange import Exchange
 from reconciler.platform.gate import Gate
 from reconciler.platform.ingestion import AepIngestion
 from reconciler.platform.rate import Rate
-from reconciler.platform.retry import Patience
+from reconciler.platform.retry import Retries
 from reconciler.ports import Platform
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 
@@ -45,7 +45,7 @@ async def open_platform(
     *,
     endpoints: Endpoints | None = None,
     pace: Pace = DEFAULT,
-    patience: Patience | None = None,
+    retries: Retries | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     redactor: Redactor | None = None,
 ) -> AsyncIterator[Platform]:
@@ -56,17 +56,17 @@ async def open_platform(
     """
     places = endpoints or Endpoints()
     api_url, ims_url = check_url(API_URL, places.api_url), check_url(IMS_URL, places.ims_url)
-    patience = patience or Patience()
+    retries = retries or Retries()
     redactor = redactor or Redactor.knowing(credentials)
     clients = [_client(transport=transport)] if transport else _clients(pace.parallelism)
-    tokens = Tokens(credentials, ims_url, clients[0], patience, redactor)
+    tokens = Tokens(credentials, ims_url, clients[0], retries, redactor)
     exchange = Exchange(
         clients,
         tokens=tokens,
         auth=GatewayAuth(tokens, credentials, environment),
-        gate=Gate(pace.parallelism, patience.timing),
-        rate=Rate(pace.rate, patience.timing),
-        patience=patience,
+        gate=Gate(pace.parallelism, retries.timing),
+        rate=Rate(pace.rate, retries.timing),
+        retries=retries,
         redactor=redactor,
     )
     try:

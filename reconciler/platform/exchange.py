@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.platform.gate import Gate
     from reconciler.platform.problems import Asked
     from reconciler.platform.rate import Rate
-    from reconciler.platform.retry import Patience
+    from reconciler.platform.retry import Retries
     from reconciler.settings import Redactor
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Exchange:
         auth: GatewayAuth,
         gate: Gate,
         rate: Rate,
-        patience: Patience,
+        retries: Retries,
         redactor: Redactor,
     ) -> None:
         self._lanes = [_Lane(client) for client in clients]
@@ -79,7 +79,7 @@ class Exchange:
         self._rate = rate
         self._redactor = redactor
         self._ahead: float | None = None
-        self.patience = patience
+        self.retries = retries
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -90,11 +90,11 @@ class Exchange:
     @property
     def service_time(self) -> float:
         """Epoch seconds that the service's clock shows now, at least; this machine's where the service does not say."""
-        return self.patience.timing.now() + (self._ahead or 0.0)
+        return self.retries.timing.now() + (self._ahead or 0.0)
 
     async def read(self, call: Call, parse: Callable[[Answer], T]) -> T:
         """Ask until there is an answer that `parse` understands. Raises `PlatformError`."""
-        return await self.patience.insist(lambda: self.attempt(call, parse), WITHOUT_VERDICT)
+        return await self.retries.run(lambda: self.attempt(call, parse), WITHOUT_VERDICT)
 
     async def attempt(self, call: Call, parse: Callable[[Answer], T]) -> T | Failure:
         """Ask once, and read the answer."""
@@ -132,14 +132,14 @@ class Exchange:
         request = lane.client.build_request(
             call.method, _parsed(call.url), content=call.body, headers=dict(call.headers)
         )
-        sending = Sending(call.asked, call.most, self._redactor, self.patience.timing, call.longest)
+        sending = Sending(call.asked, call.most, self._redactor, self.retries.timing, call.longest)
         lane.busy += 1
         try:
             result = await send(lane.client, request, self._auth, sending)
         finally:
             lane.busy -= 1
         if self._ahead is None and not isinstance(result, Failure) and (date := result.date) is not None:
-            self._ahead = date - self.patience.timing.now()
+            self._ahead = date - self.retries.timing.now()
         outcome = result.outcome if isinstance(result, Failure) else Outcome.DONE
         if outcome is Outcome.THROTTLED:
             self._gate.throttled(began, self._pause(result))
@@ -149,7 +149,7 @@ class Exchange:
 
     def _pause(self, result: Answer | Failure) -> float | None:
         asked_for = result.retry_after if isinstance(result, Failure) else None
-        return None if asked_for is None else min(asked_for, self.patience.deadline)
+        return None if asked_for is None else min(asked_for, self.retries.deadline)
 
 
 @lru_cache(maxsize=16)

@@ -41,7 +41,7 @@ class AepIngestion:
             answer = await self._exchange.send_creation(call, about_to_send)
             return answer if isinstance(answer, Failure) else self._exchange.parsed(call, answer, _read_created)
 
-        return await self._exchange.patience.insist(attempt, WITHOUT_EFFECT)
+        return await self._exchange.retries.run(attempt, WITHOUT_EFFECT)
 
     async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
         """Put a file into an open batch; see `ports.Ingestion.upload`."""
@@ -56,7 +56,7 @@ class AepIngestion:
         act = Call(asked, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": verb.value}))
         look = Call(Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path), LARGEST_OBJECT)
         attempt = ActionAttempt(self._exchange, batch, verb, act, look, in_doubt)
-        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
+        await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
         """Read, merge and write the batch's tags under `If-Match`; system tags and foreign tags survive.
@@ -72,7 +72,7 @@ class AepIngestion:
         )
         write = Call(Asked(f"change the tags of batch `{batch}`", is_read=False), "PATCH", self._catalog(path))
         attempt = TagsAttempt(self._exchange, batch, assign, remove, look, write)
-        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
+        await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
 
     def _catalog(self, path: str) -> str:
         return catalog_url(self._api_url, path)

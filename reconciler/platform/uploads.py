@@ -159,7 +159,7 @@ class Upload:
             more = body.seconds
             headers = {**body.headers, **call.headers}
             call = replace(call, body=body, headers=headers, longest=LONGEST_ATTEMPT + more)
-        return await self.exchange.patience.insist(lambda: self.exchange.send(call), WITHOUT_VERDICT, more)
+        return await self.exchange.retries.run(lambda: self.exchange.send(call), WITHOUT_VERDICT, extra_seconds=more)
 
 
 def missing(there: Sequence[tuple[int, int]], size: int, part: int) -> Iterator[tuple[int, int]]:

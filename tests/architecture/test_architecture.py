@@ -25,7 +25,7 @@ NAMELESS = {
     "service",
     "services",
 }
-HEAVY = ("httpx", "pydantic", "deepdiff", "yaml", "starlette", "uvicorn", "tenacity", "sqlite3")
+HEAVY = ("httpx", "pydantic", "deepdiff", "yaml", "starlette", "uvicorn", "sqlite3")
 
 
 def test_import_contracts_hold() -> None:
@@ -42,7 +42,7 @@ def test_validate_needs_no_event_loop_and_no_network(tmp_path: Path) -> None:
         "import sys\n"
         "from reconciler.cli import run\n"
         f"run(['-C', {str(tmp_path)!r}, 'validate'])\n"
-        "unneeded = {'asyncio', 'httpx', 'filelock', 'tenacity', 'deepdiff'} & sys.modules.keys()\n"
+        "unneeded = {'asyncio', 'httpx', 'filelock', 'deepdiff'} & sys.modules.keys()\n"
         "sys.stderr.write(','.join(sorted(unneeded)))\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
