@@ -1,4 +1,4 @@
-"""An HTTP answer as a value: a status, headers and a body of bounded size. What it means is said in `outcome`."""
+"""An HTTP answer as a value: a status, headers and a body of bounded size. `outcome` says what it means."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Tokens:
     def _renewal_ended(self, renewal: asyncio.Task[Token]) -> None:
         self._renewal = None
         if not renewal.cancelled():
-            renewal.exception()  # whoever awaited it got the error; asyncio must not report it once more
+            renewal.exception()  # the requests that waited got it; so asyncio does not report it again
 
     async def _renew(self) -> Token:
         try:

@@ -134,7 +134,7 @@ class TagsAttempt:
 
 
 def _version(answer: Answer, fields: Mapping[str, Json]) -> str | None:
-    """The ETag. A weak one never matches, so then the batch's own version, which it holds (aep-api.md §8.6)."""
+    """The ETag, which is the batch's version. A weak ETag never matches: then the body's field (aep-api.md §8.6)."""
     etag = answer.header("etag")
     version = fields.get("version")
     if etag and not etag.startswith("W/"):

@@ -197,9 +197,7 @@ def _rejection(answer: Answer) -> type[PlatformError]:
     match answer.status:
         case HTTPStatus.FORBIDDEN:
             return Unauthorized
-        case HTTPStatus.NOT_FOUND if (
-            not answer.is_html
-        ):  # a proxy's web page does not prove that AEP has no such object
+        case HTTPStatus.NOT_FOUND if not answer.is_html:  # a web page is of a proxy: it proves no absence
             return NotFound
         case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
             return Conflict

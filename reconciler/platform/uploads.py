@@ -84,11 +84,11 @@ class Upload:
                 hint="shorten it: AEP takes URLs of at most 2,000 characters",
                 status=HTTPStatus.REQUEST_URI_TOO_LONG,
             )
-        if self.content.size > LARGEST_PUT or not await self._fits_one_request():
+        if self.content.size > LARGEST_PUT or not await self._send_whole():
             await self._in_parts(resume=resume)
 
-    async def _fits_one_request(self) -> bool:
-        """Send the whole file in one request; False if a gateway finds it too large for one (aep-api.md §6.1)."""
+    async def _send_whole(self) -> bool:
+        """Send the file in one request; False if a gateway refuses it for its size (aep-api.md §6.1)."""
         try:
             await self._send(self._call("PUT", "upload"), Body(self.content, 0, self.content.size))
         except Rejected as error:

@@ -65,7 +65,7 @@ class _Serving(httpx.AsyncBaseTransport):
 
 
 class Script:
-    """Answers each request with the next of its steps, and keeps the requests; the last step is for all that follow."""
+    """Answers each request with the next of its steps, and repeats the last one; keeps the requests."""
 
     def __init__(self, *steps: httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]) -> None:
         self._steps = list(steps)
@@ -91,7 +91,7 @@ def a_request(spec: Spec | None = None, predecessors: tuple[str, ...] = ()) -> C
 
 
 async def nothing() -> None:
-    """An `about_to_send` that has nothing to do."""
+    """An `about_to_send` that does nothing."""
 
 
 def a_batch(status: str = "loading", *, external_id: str = EXTERNAL, **fields: Json) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""The adapter and the emulator, which were written apart: a misreading of one shows at the other."""
+"""The adapter against the emulator: two independent readings of the API, so a misreading of one shows."""
 
 from __future__ import annotations
 

@@ -133,11 +133,11 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
 
 
 class Socket:
-    """A tiny HTTP server on a real socket: answers each request with the JSON for its path."""
+    """A small HTTP server on a real socket: answers each request with the JSON for its path."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
-        self.flying = self.most = 0
+        self.in_flight = self.most = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -146,10 +146,10 @@ class Socket:
                 length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
                 self.heads.append(head)
-                self.flying += 1
-                self.most = max(self.most, self.flying)
+                self.in_flight += 1
+                self.most = max(self.most, self.in_flight)
                 await asyncio.sleep(0.02)
-                self.flying -= 1
+                self.in_flight -= 1
                 body = json.dumps(self._answer(head)).encode()
                 writer.write(b"HTTP/1.1 201 Created\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
                 await writer.drain()

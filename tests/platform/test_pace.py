@@ -69,18 +69,18 @@ def test_a_turn_counts_from_when_it_starts_and_not_if_it_fails() -> None:
 
 def test_no_more_than_the_limit_are_in_flight_and_they_start_in_order() -> None:
     async def main() -> tuple[int, list[int]]:
-        limit, flying, most, order = ConcurrencyLimit(3, TIMING), 0, 0, []
+        limit, in_flight, most, order = ConcurrencyLimit(3, TIMING), 0, 0, []
 
-        async def fly(number: int) -> None:
-            nonlocal flying, most
+        async def hold(number: int) -> None:
+            nonlocal in_flight, most
             async with limit.slot():
                 order.append(number)
-                flying += 1
-                most = max(most, flying)
+                in_flight += 1
+                most = max(most, in_flight)
                 await asyncio.sleep(1)
-                flying -= 1
+                in_flight -= 1
 
-        await asyncio.gather(*(fly(number) for number in range(10)))
+        await asyncio.gather(*(hold(number) for number in range(10)))
         return most, order
 
     assert run(main()) == (3, list(range(10)))
@@ -118,37 +118,37 @@ def test_a_pause_is_for_everybody() -> None:
     async def main() -> list[float]:
         limit, began = ConcurrencyLimit(4, TIMING), []
 
-        async def fly() -> None:
+        async def hold() -> None:
             async with limit.slot() as at:
                 began.append(at - 1_000)
 
         limit.throttled(clock(), 30.0)
-        await asyncio.gather(*(fly() for _ in range(4)))
+        await asyncio.gather(*(hold() for _ in range(4)))
         return began
 
     assert run(main()) == [30.0] * 4
 
 
-def test_a_cancelled_wait_gives_its_place_back() -> None:
+def test_a_cancelled_wait_gives_its_slot_back() -> None:
     async def main() -> int:
         limit, passed = ConcurrencyLimit(1, TIMING), 0
 
-        async def fly(seconds: float) -> None:
+        async def hold(seconds: float) -> None:
             nonlocal passed
             async with limit.slot():
                 await asyncio.sleep(seconds)
                 passed += 1
 
-        first = asyncio.create_task(fly(10))
-        queued = [asyncio.create_task(fly(0)) for _ in range(3)]
+        first = asyncio.create_task(hold(10))
+        queued = [asyncio.create_task(hold(0)) for _ in range(3)]
         await asyncio.sleep(1)
         queued[0].cancel()  # in the queue
         await asyncio.sleep(0)
-        first.cancel()  # in flight; the place goes to the second …
+        first.cancel()  # in flight; the slot goes to the second …
         await asyncio.sleep(0)
         queued[1].cancel()  # … who is cancelled before it wakes
         await asyncio.wait([first, *queued])
-        await fly(0)
+        await hold(0)
         return passed
 
     assert run(main()) == 2

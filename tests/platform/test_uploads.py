@@ -1,4 +1,4 @@
-"""Files on their way: one PUT or parts, taken up where they ended, never a part twice, never a short body."""
+"""Uploads: one PUT or parts, resumed where they ended, no part twice, no body that is too short."""
 
 from __future__ import annotations
 
