@@ -1,4 +1,4 @@
-"""Opens AEP for what was declared: the real service, or the embedded emulator where the environment says so."""
+"""Opens AEP for what was declared: the real service, or the embedded emulator if the environment says so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.errors import StateCorrupt, StoreFailed, Unauthorized
 from reconciler.core.pace import DEFAULT, Pace
-from reconciler.platform import Patience, Timing, open_platform
+from reconciler.platform import Retries, Timing, open_platform
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
@@ -26,25 +26,24 @@ if TYPE_CHECKING:
     from reconciler.session import Connect
     from reconciler.workspace import Declared
 
-NOBODY = ReadyToken(Secret("embedded"), Secret("embedded"))
-"""The credential of the embedded emulator, which lets anyone in."""
-
+ANY_CREDENTIAL = ReadyToken(Secret("embedded"), Secret("embedded"))
+"""For the embedded emulator, which accepts every credential."""
 
 UNLIMITED = 10_000_000
-"""Creations a minute: the embedded emulator shares no quota with anyone."""
+"""Creations a minute: the embedded emulator has no quota that others share."""
 
 
 def connector(
     pace: Pace = DEFAULT,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    note: Callable[[str], None] | None = None,
+    on_retry: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> Connect:
-    """What opens AEP for a run.
+    """Return what opens AEP for a run.
 
-    `sleep` waits between attempts, and may end the run by raising; `note` hears of retries; `log` writes a line for
-    each request to stderr.
+    `sleep` waits before an attempt is repeated, and may end the run by raising. `on_retry` is called with one line of
+    text before each such wait. `log` writes a line for each request to stderr.
     """
 
     @asynccontextmanager
@@ -56,7 +55,7 @@ def connector(
                 replace(pace, rate=UNLIMITED) if transport else pace,
                 transport,
                 sleep=sleep,
-                note=note,
+                on_retry=on_retry,
                 log=log,
             )
             async with opened as platform:
@@ -66,7 +65,7 @@ def connector(
 
 
 def _embedded(declared: Declared, state: Path, stack: ExitStack) -> httpx.AsyncBaseTransport:
-    """The embedded emulator: it keeps its data beside the state file and knows the declared datasets."""
+    """Start the embedded emulator: it keeps its data beside the state file and has the declared datasets."""
     from sqlite3 import Error
 
     from reconciler.emulator import Emulator, World
@@ -93,19 +92,19 @@ async def open_environment(
     transport: httpx.AsyncBaseTransport | None = None,
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    note: Callable[[str], None] | None = None,
+    on_retry: Callable[[str], None] | None = None,
     log: bool = False,
 ) -> AsyncIterator[Platform]:
-    """AEP for an environment; a `transport` takes the place of the network, and then no credential is read."""
-    credentials = NOBODY if transport else read_credentials(os.environ)
-    redactor = Redactor.knowing(credentials)
-    with _requests_logged(redactor) if log else nullcontext(), _environment_told(environment):
+    """Open AEP for an environment. With a `transport` in the place of the network, no credential is read."""
+    credentials = ANY_CREDENTIAL if transport else read_credentials(os.environ)
+    redactor = Redactor.for_credentials(credentials)
+    with _request_log(redactor) if log else nullcontext(), _refusals_name(environment):
         async with open_platform(
             credentials,
             environment,
             endpoints=None if transport else read_endpoints(os.environ),
             pace=pace,
-            patience=Patience(timing=Timing(sleep=sleep), on_retry=note),
+            retries=Retries(timing=Timing(sleep=sleep), on_retry=on_retry),
             transport=transport,
             redactor=redactor,
         ) as platform:
@@ -113,8 +112,8 @@ async def open_environment(
 
 
 @contextmanager
-def _requests_logged(redactor: Redactor) -> Iterator[None]:
-    """Write httpx's own line for each request, on stderr, with every secret taken out."""
+def _request_log(redactor: Redactor) -> Iterator[None]:
+    """Write httpx's own log line of each request to stderr, with every secret masked."""
     handler = logging.StreamHandler()
     handler.addFilter(redactor)
     logger = logging.getLogger("httpx")
@@ -129,8 +128,8 @@ def _requests_logged(redactor: Redactor) -> Iterator[None]:
 
 
 @contextmanager
-def _environment_told(environment: Environment) -> Iterator[None]:
-    """Add to a refusal of the credential where it was refused: AEP's own words rarely say it."""
+def _refusals_name(environment: Environment) -> Iterator[None]:
+    """Add to a 403 for which environment, sandbox and organisation it came: AEP's own messages rarely say it."""
     try:
         yield
     except Unauthorized as error:

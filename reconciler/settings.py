@@ -1,4 +1,4 @@
-"""Environment variables, read once into values; secrets stay masked. Never prints and never says a secret's value."""
+"""The settings in environment variables, as values; and secrets, which no text, log or error of ours ever shows."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ VARIABLES = (CLIENT_ID, CLIENT_SECRET, SCOPES, ACCESS_TOKEN, API_KEY, API_URL, I
 DEFAULT_API_URL = "https://platform.adobe.io"
 DEFAULT_IMS_URL = "https://ims-na1.adobelogin.com"
 DEFAULT_SCOPES = "openid,AdobeID,read_organizations,additional_info.projectedProductContext"
-"""What Developer Console commonly lists for an AEP credential. The first three are documented; projects differ, and
-then `AEP_SCOPES` says so (aep-api.md §2.1)."""
+"""What Developer Console usually lists for an AEP credential. The first three are documented; where a project has
+others, `AEP_SCOPES` names them (aep-api.md §2.1)."""
 
 MASK = "***"
 SHORTEST_SECRET = 4
-"""Characters; anything shorter is no secret, and masking it would only garble messages."""
-LATEST = 64
-"""Learnt secrets that are kept: enough for every token that can still be valid."""
+"""Characters; anything shorter is no secret, and masking it would make messages unreadable."""
+MOST_TOKENS = 64
+"""Added secrets that are remembered: enough for every token that can still be valid."""
 
 
 class Secret:
@@ -66,7 +66,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class ServerToServer:
-    """An OAuth server-to-server credential: tokens are asked of IMS (aep-api.md §2.1)."""
+    """An OAuth server-to-server credential, for which IMS gives tokens (aep-api.md §2.1)."""
 
     client_id: Secret
     client_secret: Secret
@@ -80,7 +80,7 @@ class ServerToServer:
 
 @dataclass(frozen=True, slots=True)
 class ReadyToken:
-    """A token that somebody else got, and the API key that it belongs to. It cannot be renewed."""
+    """An access token that the user got elsewhere, and the API key that it belongs to. It cannot be renewed."""
 
     access_token: Secret
     api_key: Secret
@@ -91,16 +91,16 @@ Credentials = ServerToServer | ReadyToken
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where AEP and its token server are; without a slash at the end."""
+    """The URLs of AEP and of its token server, without a slash at the end."""
 
     api_url: str = DEFAULT_API_URL
     ims_url: str = DEFAULT_IMS_URL
 
 
 def read_credentials(env: Mapping[str, str]) -> Credentials:
-    """Return the credential that the variables give; an empty variable counts as not set.
+    """Return the credential that the variables hold; an empty variable counts as not set.
 
-    Raises `SettingsInvalid` when none is complete, two are given, or a value cannot be one.
+    Raises `SettingsInvalid` if none is complete, if there are two, and for a value that cannot be one.
     """
     given = {name: value for name in VARIABLES if (value := _value(env, name))}
     if ACCESS_TOKEN in given and CLIENT_SECRET in given:
@@ -117,7 +117,7 @@ def read_credentials(env: Mapping[str, str]) -> Credentials:
 
 
 def read_endpoints(env: Mapping[str, str]) -> Endpoints:
-    """Return where to send requests. Raises `SettingsInvalid` for a URL that credentials must not be sent to."""
+    """Return where requests are sent. Raises `SettingsInvalid` for a URL to which no credential must be sent."""
     return Endpoints(
         api_url=check_url(API_URL, _value(env, API_URL) or DEFAULT_API_URL),
         ims_url=check_url(IMS_URL, _value(env, IMS_URL) or DEFAULT_IMS_URL),
@@ -148,7 +148,7 @@ def _require(given: Mapping[str, str], env: Mapping[str, str], needed: tuple[str
 
 
 def _misspelt(env: Mapping[str, str], missing: list[str]) -> str:
-    """What a variable with a strange name was probably meant to be; its value is not looked at."""
+    """The start of a hint if a variable's name looks misspelt; its value is not read."""
     for name in sorted(env):
         if name in VARIABLES or not name.upper().startswith("AEP"):
             continue
@@ -161,8 +161,8 @@ def _misspelt(env: Mapping[str, str], missing: list[str]) -> str:
 def check_url(name: str, url: str) -> str:
     """Return the URL without a slash at its end.
 
-    Raises `SettingsInvalid` unless it is https, or http to this very machine, with nothing but host, port and path.
-    The message does not repeat the URL: it may hold a password.
+    Raises `SettingsInvalid` unless it is https, or http to this machine, and has nothing but host, port and path. The
+    message does not repeat the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -197,42 +197,42 @@ def _is_loopback(parts: SplitResult) -> bool:
         return False
 
 
-def _forms(secret: Secret) -> list[str]:
-    """The secret as it is and as URLs and forms encode it."""
+def _spellings(secret: Secret) -> list[str]:
+    """The secret as it is, and as URLs and forms encode it."""
     text = secret.reveal()
-    forms = dict.fromkeys((text, quote(text, safe=""), quote_plus(text)))
-    return [form for form in forms if len(form) >= SHORTEST_SECRET]
+    spellings = dict.fromkeys((text, quote(text, safe=""), quote_plus(text)))
+    return [each for each in spellings if len(each) >= SHORTEST_SECRET]
 
 
 class Redactor(logging.Filter):
-    """Masks every live secret in text that comes from outside, and in log records when added to a handler."""
+    """Masks secrets in text that comes from outside and, as a filter of a log handler, in log records."""
 
     def __init__(self, *secrets: Secret) -> None:
         super().__init__()
-        self._lasting = tuple(form for secret in secrets for form in _forms(secret))
-        self._latest: deque[str] = deque(maxlen=LATEST)
+        self._permanent = tuple(text for secret in secrets for text in _spellings(secret))
+        self._added: deque[str] = deque(maxlen=MOST_TOKENS)
 
     @classmethod
-    def knowing(cls, credentials: Credentials) -> Redactor:
-        """Return one that knows all that is secret about a credential."""
+    def for_credentials(cls, credentials: Credentials) -> Redactor:
+        """Return one that masks everything that is secret in a credential."""
         match credentials:
             case ServerToServer(client_id=client_id, client_secret=client_secret):
                 return cls(client_id, client_secret)
             case ReadyToken(access_token=access_token, api_key=api_key):
                 return cls(access_token, api_key)
 
-    def learn(self, secret: Secret) -> None:
-        """Mask this one too from now on, such as a token that just arrived; the oldest are forgotten at last."""
-        self._latest.extend(_forms(secret))
+    def add(self, secret: Secret) -> None:
+        """Mask this secret too from now on, such as a new token. Only the last ones that were added are remembered."""
+        self._added.extend(_spellings(secret))
 
     def redact(self, text: str) -> str:
-        """Return the text with each known secret masked, as it is and as forms encode it."""
-        for secret in sorted((*self._lasting, *self._latest), key=len, reverse=True):
+        """Return the text with every secret masked, also where it stands as URLs and forms encode it."""
+        for secret in sorted((*self._permanent, *self._added), key=len, reverse=True):
             text = text.replace(secret, MASK)
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Mask the record's message and traceback; every record passes."""
+        """Mask the record's message and traceback. True: no record is dropped."""
         record.msg, record.args = self.redact(record.getMessage()), ()
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)

@@ -60,7 +60,7 @@ class Invocation:
         return connector(
             pace,
             sleep=stop.pause if stop else asyncio.sleep,
-            note=note if self.console.verbose else None,
+            on_retry=note if self.console.verbose else None,
             log=self.console.verbose > 1,
         )
 

@@ -1,14 +1,25 @@
 """What stops a command, as one small tree of exceptions. They carry text and core values only, never a secret.
 
-    ReconcilerError            summary, detail, hint; exit_code
-    ├ ManifestInvalid          carries the diagnostics
-    ├ SettingsInvalid          a flag or an environment variable is missing or wrong
-    ├ StateError: StateCorrupt · StateFromFuture · StateMismatch · StoreFailed
-    ├ LockHeld                 says who, where, since when
-    ├ ContentChanged           a data file is not what it was when its fingerprint was taken
-    ├ LoadFailed               AEP did not load a completed batch
-    ├ PlatformError: Rejected (NotFound · Unauthorized) | Throttled | OutcomeUnknown
-    └ Refused                  beyond the limits or the approved plan; ambiguous
+    ReconcilerError        summary, detail, hint; exit_code
+    ├ ManifestInvalid      carries the diagnostics
+    ├ SettingsInvalid      a flag or an environment variable is missing or wrong
+    ├ StateError           the state directory cannot be used as it is
+    │ ├ StateCorrupt       damaged
+    │ ├ StateFromFuture    written by a newer version
+    │ ├ StateMismatch      of another project or environment, or against its journal
+    │ └ StoreFailed        the disk did not take a write
+    ├ LockHeld             another run holds the state: who, where, since when
+    ├ ContentChanged       a data file is not what it was when its fingerprint was taken
+    ├ LoadFailed           AEP did not load a completed batch
+    ├ PlatformError        AEP or IMS did not do what was asked
+    │ ├ Rejected           a definite no: it had no effect
+    │ │ ├ NotFound         404
+    │ │ ├ Conflict         409, 412
+    │ │ └ Unauthorized     401, 403
+    │ ├ NeverSent          no connection: it had no effect
+    │ ├ Throttled          429 until the deadline: it had no effect
+    │ └ OutcomeUnknown     it may have had its effect
+    └ Refused              beyond the limits or the approved plan, or ambiguous
 
 Mistakes in manifests are values (`Diagnostic`), and so is an incomplete apply (`Applied`).
 """
@@ -23,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What a command tells the shell (design.md §9)."""
+    """The exit codes of a command (design.md §9)."""
 
     OK = 0
     ERROR = 1
@@ -48,7 +59,7 @@ class ReconcilerError(Exception):
 
 
 class ManifestInvalid(ReconcilerError):
-    """The manifests have mistakes: all of them are in `diagnostics`."""
+    """The manifests have mistakes; `diagnostics` holds all of them."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__("the manifests are not valid")
@@ -64,7 +75,7 @@ class StateError(ReconcilerError):
 
 
 class StateCorrupt(StateError):
-    """A state file or journal is damaged; nothing in it is trusted and nothing is repaired by guess."""
+    """A state file or journal is damaged; nothing in it is trusted, and nothing is repaired by guessing."""
 
 
 class StateFromFuture(StateError):
@@ -76,7 +87,7 @@ class StateMismatch(StateError):
 
 
 class StoreFailed(StateError):
-    """The disk did not take a write: full, read-only, not permitted, or a failing fsync."""
+    """A write to the disk failed: it is full or read-only, the write is not permitted, or an fsync failed."""
 
 
 class LockHeld(ReconcilerError):
@@ -86,7 +97,7 @@ class LockHeld(ReconcilerError):
 
 
 class ContentChanged(ReconcilerError):
-    """A data file is gone, or not what it was when its fingerprint was taken: nothing of it is trusted."""
+    """A data file is gone, or is not what it was when its fingerprint was taken: its content is not trusted."""
 
 
 class LoadFailed(ReconcilerError):
@@ -108,7 +119,7 @@ class PlatformError(ReconcilerError):
         super().__init__(summary, detail=detail, hint=hint)
         self.status = status
         self.request_id = request_id
-        """The service's own name for the request, for a support ticket."""
+        """The service's own id of the request, for a support ticket."""
 
 
 class Rejected(PlatformError):
@@ -124,22 +135,22 @@ class Conflict(Rejected):
 
 
 class Unauthorized(Rejected):
-    """401 or 403: a wrong credential, key, organisation or sandbox. Never drift."""
+    """401 or 403: a wrong credential, key, organisation or sandbox. It says nothing about what exists: never drift."""
 
 
 class NeverSent(PlatformError):
-    """No connection could be made: the request provably had no effect."""
+    """No connection could be made, so the request had no effect."""
 
 
 class Throttled(PlatformError):
-    """429 until the deadline: the request was not served."""
+    """429 until the deadline: the request had no effect."""
 
 
 class OutcomeUnknown(PlatformError):
-    """A request was sent and no verdict came back: it may have had its effect."""
+    """A request was sent and no verdict came back: it may have had its effect or not."""
 
 
 class Refused(ReconcilerError):
-    """The plan goes beyond what is allowed: limits, the approved plan, or an ambiguity only a person can settle."""
+    """More than the limits or the approved plan allow, or an ambiguity that only a person can decide."""
 
     exit_code = ExitCode.REFUSED

@@ -1,17 +1,18 @@
-"""The httpx adapter for AEP: the one place that knows HTTP. Start reading at `catalog`.
+"""AEP over HTTP, by httpx: implements `ports.Catalog` and `ports.Ingestion`. Start reading at `catalog`.
 
-catalog     what is read                 ingestion  what is changed
-paging      listings                     changes    abort, complete, revert, tags
-wire        our values ↔ AEP's JSON      uploads    files, whole or in parts
-build       makes the clients            exchange   signs, paces, spreads
-auth        headers and tokens           sending    one attempt
-retry       what is asked again          urls       URLs, their length, what may stand in them
-gate, rate  how many, how fast           problems   answers without success → errors
-outcome     what an answer means         answer     status, headers, bounded body
+build       opens all of it                  answer       status, headers, bounded body
+catalog     what is read                     outcome      what an answer says about its request
+ingestion   what is changed                  problems     failures, and their errors and hints
+changes     abort, complete, revert, tags    retry        which attempts are repeated, and when
+uploads     files, whole or in parts         concurrency  how many requests at once
+paging      listings, page by page           rate         how many creations a minute
+exchange    signs, paces and spreads         timing       the clocks, and how to sleep
+auth        headers and tokens               urls         URLs, their length, what they can hold
+sending     one attempt                      wire         our values ↔ AEP's JSON
 """
 
 from reconciler.platform.build import open_platform
-from reconciler.platform.retry import Patience
+from reconciler.platform.retry import Retries
 from reconciler.platform.timing import Timing
 
-__all__ = ["Patience", "Timing", "open_platform"]
+__all__ = ["Retries", "Timing", "open_platform"]

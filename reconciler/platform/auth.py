@@ -1,22 +1,23 @@
-"""Who we are to AEP: the five headers of each request, and the token, kept in memory only (aep-api.md §1.1, §2.1).
+"""The headers that AEP's gateway asks of each request, and the access token (aep-api.md §1.1, §2.1).
 
-A renewal is one task that everybody waits for; a request whose token was refused is repeated once with a new one.
+Tokens are kept in memory only. A renewal is one task for which all requests wait; a request whose token was refused is
+repeated with another one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import httpx
 
 from reconciler.core.errors import NeverSent, PlatformError, Unauthorized
-from reconciler.platform.answer import Answer, Unreadable
+from reconciler.platform.answer import Unreadable
 from reconciler.platform.outcome import WITHOUT_VERDICT, Outcome
-from reconciler.platform.problems import Asked, Failure, failure_of_body
-from reconciler.platform.sending import Sending, send
+from reconciler.platform.problems import Failure, Operation, failure_of_body
+from reconciler.platform.sending import send
 from reconciler.settings import ReadyToken, Secret, ServerToServer
 
 if TYPE_CHECKING:
@@ -24,43 +25,44 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Json
     from reconciler.core.manifests.project import Environment
-    from reconciler.platform.retry import Patience
+    from reconciler.platform.retry import Retries
     from reconciler.settings import Credentials, Redactor
 
 TOKEN_PATH = "/ims/token/v3"  # noqa: S105  (a path)
 LARGEST_TOKEN_ANSWER = 64 * 1024
 """Bytes."""
-MARGIN = 300.0
-"""Seconds before its end at which a token is renewed; a quarter of its life if that is less."""
-LONGEST_LIFE = 86_400.0
+RENEWAL_MARGIN = 300.0
+"""Seconds before its end at which a token is renewed; a quarter of its lifetime if that is less."""
+LONGEST_LIFETIME = 86_400.0
 """Seconds: tokens live a day at most, whatever `expires_in` says (an older service counted it in milliseconds)."""
-ASSUMED_LIFE = 3_600.0
-"""Seconds, when nothing is said."""
-REPEATS = 2
-"""One with a token that somebody else renewed meanwhile, one with a token renewed for this very request."""
+ASSUMED_LIFETIME = 3_600.0
+"""Seconds, when IMS does not say."""
+MOST_TRIES = 3
+"""With the current token, with one that another request renewed meanwhile, with one renewed for this request."""
 
-RENEW = Asked("give a token", is_read=True, service="IMS", variable="AEP_IMS_URL")
+GET_TOKEN = Operation("give a token", is_read=True, service="IMS", url_variable="AEP_IMS_URL")
 CREDENTIAL_HINT = "check `AEP_CLIENT_ID`, `AEP_CLIENT_SECRET` and `AEP_SCOPES` against the project in Developer Console"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token and until when (by the clock) it may be used."""
+    """An access token."""
 
     secret: Secret
     usable_until: float
+    """Seconds of `Timing.clock`."""
 
 
 class Tokens:
-    """The token of one credential: one renewal at a time, whoever needs it."""
+    """The current token of one credential. At most one renewal is under way."""
 
     def __init__(
-        self, credentials: Credentials, ims_url: str, client: httpx.AsyncClient, patience: Patience, redactor: Redactor
+        self, credentials: Credentials, ims_url: str, client: httpx.AsyncClient, retries: Retries, redactor: Redactor
     ) -> None:
         self._credentials = credentials
         self._url = ims_url + TOKEN_PATH
         self._client = client
-        self._patience = patience
+        self._retries = retries
         self._redactor = redactor
         self._token: Token | None = None
         self._was_accepted = True
@@ -69,21 +71,21 @@ class Tokens:
         self._refusal: Unauthorized | None = None
 
     async def current(self) -> Token:
-        """Return a token that is not about to end. Raises `Unauthorized` or `NeverSent` when there is none."""
+        """Return a token that does not end soon. Raises `Unauthorized` or `NeverSent` when there is none."""
         match self._credentials:
             case ReadyToken(access_token=secret):
                 return Token(secret, float("inf"))
             case ServerToServer():
                 token = self._token
-                if token is None or self._patience.timing.clock() >= token.usable_until:
+                if token is None or self._retries.timing.clock() >= token.usable_until:
                     return await self._renewed()
                 return token
 
-    async def instead_of(self, refused: Token) -> tuple[Token, bool] | None:
-        """Return a token for a request whose token AEP refused, and whether it was renewed for it.
+    async def replacement_for(self, refused: Token) -> tuple[Token, bool] | None:
+        """Return a token for a request whose token AEP refused, and whether it was renewed for this request.
 
-        None when there is no other: a ready token, or one that was new and that AEP has never accepted. So a
-        credential that AEP refuses for good does not ask for a token per request.
+        None when there is no other: a ready token cannot be renewed, and a renewed one that AEP has never accepted is
+        not renewed again. So a credential that AEP always refuses does not cost a new token for each request.
         """
         if isinstance(self._credentials, ReadyToken):
             return None
@@ -95,12 +97,12 @@ class Tokens:
         return await self._renewed(), True
 
     def accepted(self, token: Token) -> None:
-        """Take note that AEP did not refuse the token."""
+        """Remember that AEP did not refuse the token."""
         if token is self._token:
             self._was_accepted = True
 
     async def aclose(self) -> None:
-        """End a renewal that nobody waits for any more."""
+        """Cancel a renewal that is under way."""
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.wait([self._renewal])
@@ -116,11 +118,11 @@ class Tokens:
     def _renewal_ended(self, renewal: asyncio.Task[Token]) -> None:
         self._renewal = None
         if not renewal.cancelled():
-            renewal.exception()  # those who waited have heard it; nobody else must
+            renewal.exception()  # the requests that waited got it; so asyncio does not report it again
 
     async def _renew(self) -> Token:
         try:
-            token = await self._patience.insist(self._ask, WITHOUT_VERDICT)
+            token = await self._retries.run(self._request_token, WITHOUT_VERDICT)
         except Unauthorized as error:
             self._refusal = error
             raise
@@ -136,19 +138,25 @@ class Tokens:
         self._token = token
         return token
 
-    async def _ask(self) -> Token | Failure:
-        timing = self._patience.timing
-        began = timing.clock()
-        request = self._client.build_request("POST", self._url, data=self._form())
-        sending = Sending(RENEW, LARGEST_TOKEN_ANSWER, self._redactor, timing)
-        answer = await send(self._client, request, None, sending)
+    async def _request_token(self) -> Token | Failure:
+        timing = self._retries.timing
+        started = timing.clock()
+        answer = await send(
+            self._client,
+            self._client.build_request("POST", self._url, data=self._form()),
+            GET_TOKEN,
+            max_bytes=LARGEST_TOKEN_ANSWER,
+            redactor=self._redactor,
+            timing=timing,
+        )
         if isinstance(answer, Failure):
-            return _refused(answer)
+            return _about_credential(answer)
         try:
-            token = read_token(answer.json(), began)
-        except Unreadable as problem:  # no excerpt: whatever the body is, it may hold a token
-            return failure_of_body(RENEW, Answer(answer.status, answer.headers, b""), problem, self._redactor.redact)
-        self._redactor.learn(token.secret)
+            token = read_token(answer.json(), started)
+        except Unreadable as problem:  # without an excerpt: the body may hold a token
+            bare = replace(answer, body=b"")
+            return failure_of_body(GET_TOKEN, bare, problem, self._redactor.redact)
+        self._redactor.add(token.secret)
         return token
 
     def _form(self) -> dict[str, str]:
@@ -164,7 +172,7 @@ class Tokens:
                 return {}
 
 
-def _refused(failure: Failure) -> Failure:
+def _about_credential(failure: Failure) -> Failure:
     """A definite no of IMS concerns the credential, whatever its status (aep-api.md §2.1: 400 or 401, unverified)."""
     if failure.outcome not in {Outcome.REJECTED, Outcome.UNAUTHORIZED}:
         return failure
@@ -174,37 +182,40 @@ def _refused(failure: Failure) -> Failure:
         f"IMS refuses the credential ({problem.status})" if is_about_credential else problem.summary,
         detail=problem.detail,
         hint=CREDENTIAL_HINT if is_about_credential else "is `AEP_IMS_URL` right?",
-        status=HTTPStatus.UNAUTHORIZED,  # not IMS's own: a 400 of AEP is about the request, this is not
+        status=HTTPStatus.UNAUTHORIZED,  # also for a 400 of IMS: a 400 of AEP means a wrong request
         request_id=problem.request_id,
     )
     return Failure(failure.outcome, error)
 
 
-def read_token(body: Json, began: float) -> Token:
-    """Return the token of an IMS answer, asked for at `began` (by the clock). Raises `Unreadable`."""
+def read_token(body: Json, started: float) -> Token:
+    """Return the token of an IMS answer. Raises `Unreadable`.
+
+    `started` is when the request was sent, in seconds of the clock: from then on its lifetime is counted.
+    """
     if not isinstance(body, dict):
         raise Unreadable("the body is no object")
     text = body.get("access_token")
     if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable() or " " in text:
         raise Unreadable("the body holds no access token")
-    life = _life(body.get("expires_in"))
-    return Token(Secret(text), began + life - min(MARGIN, life / 4))
+    lifetime = _lifetime(body.get("expires_in"))
+    return Token(Secret(text), started + lifetime - min(RENEWAL_MARGIN, lifetime / 4))
 
 
-def _life(expires_in: Json) -> float:
+def _lifetime(expires_in: Json) -> float:
     match expires_in:
         case bool():
-            return ASSUMED_LIFE
+            return ASSUMED_LIFETIME
         case int() | float() if expires_in > 0:
-            return min(float(expires_in), LONGEST_LIFE)
+            return min(float(expires_in), LONGEST_LIFETIME)
         case str() if expires_in.isdecimal() and int(expires_in) > 0:
-            return min(float(expires_in), LONGEST_LIFE)
+            return min(float(expires_in), LONGEST_LIFETIME)
         case _:
-            return ASSUMED_LIFE
+            return ASSUMED_LIFETIME
 
 
 class GatewayAuth(httpx.Auth):
-    """Adds what AEP's gateway asks of every request, and repeats a request whose token was refused."""
+    """Adds the headers to every request, and repeats a request whose token was refused."""
 
     def __init__(self, tokens: Tokens, credentials: Credentials, environment: Environment) -> None:
         self._tokens = tokens
@@ -212,22 +223,19 @@ class GatewayAuth(httpx.Auth):
         self._environment = environment
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Send the request, and after a 401 once more with another token (aep-api.md §10, 4)."""
-        token = await self._tokens.current()
-        for _ in range(REPEATS):
+        """Send the request, and after a 401 send it again with another token (aep-api.md §10, 4)."""
+        token, is_renewed = await self._tokens.current(), False
+        for tries in range(1, MOST_TRIES + 1):
             response = yield self._signed(request, token)
             if response.status_code != httpx.codes.UNAUTHORIZED:
                 self._tokens.accepted(token)
                 return
-            other = await self._tokens.instead_of(token)
-            if other is None:
+            if is_renewed or tries == MOST_TRIES:
                 return
-            token, is_new = other
-            if is_new:
-                break
-        response = yield self._signed(request, token)
-        if response.status_code != httpx.codes.UNAUTHORIZED:
-            self._tokens.accepted(token)
+            replacement = await self._tokens.replacement_for(token)
+            if replacement is None:
+                return
+            token, is_renewed = replacement
 
     def _signed(self, request: httpx.Request, token: Token) -> httpx.Request:
         request.headers["authorization"] = f"Bearer {token.secret.reveal()}"

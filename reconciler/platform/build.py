@@ -1,4 +1,4 @@
-"""Puts the adapter together: the only place that makes httpx clients. Connects nowhere by itself."""
+"""Puts the adapter together; nothing else in the package makes httpx clients. Opens no connection by itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from reconciler.core.errors import SettingsInvalid
 from reconciler.core.pace import DEFAULT, Pace
 from reconciler.platform.auth import GatewayAuth, Tokens
 from reconciler.platform.catalog import AepCatalog
+from reconciler.platform.concurrency import ConcurrencyLimit
 from reconciler.platform.exchange import Exchange
-from reconciler.platform.gate import Gate
 from reconciler.platform.ingestion import AepIngestion
-from reconciler.platform.rate import Rate
-from reconciler.platform.retry import Patience
+from reconciler.platform.rate import RateLimit
+from reconciler.platform.retry import Retries
 from reconciler.ports import Platform
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from reconciler.settings import Credentials
 
 CONNECTIONS_OF_A_CLIENT = 2
-"""One, and one for the token. httpcore's pool looks at every idle connection twice a request, and those of a run are
-idle while its chains wait for an fsync: a third of the time of a create (tests/benchmarks/NOTES.md)."""
+"""One for AEP, one for the token server. Not more, since httpcore looks at every idle connection twice in each request,
+and most are idle while the run waits for an fsync: a third of the time of a create (tests/benchmarks/NOTES.md)."""
 KEEP_ALIVE = 4.0
-"""Seconds an idle connection is kept: below the five at which common servers and proxies cut it, so that a create
-does not meet a connection that is being closed."""
+"""Seconds that an idle connection is kept: less than the five after which common servers and proxies close it, so that
+no create is sent on a connection that is being closed."""
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-"""Seconds; a read or write may pause this long."""
+"""Seconds to connect, and seconds that a read or write may pause."""
 
 
 @asynccontextmanager
@@ -45,28 +45,28 @@ async def open_platform(
     *,
     endpoints: Endpoints | None = None,
     pace: Pace = DEFAULT,
-    patience: Patience | None = None,
+    retries: Retries | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     redactor: Redactor | None = None,
 ) -> AsyncIterator[Platform]:
-    """The platform for one environment; nothing is sent before it is asked for something.
+    """Open AEP for one environment; nothing is sent before one of its methods is called.
 
-    A `transport` takes the place of the network: the embedded emulator, or a test. `redactor` learns every token.
-    Raises `SettingsInvalid`.
+    A `transport` takes the place of the network: the embedded emulator, or a test. Every new token is added to
+    `redactor`. Raises `SettingsInvalid` for a URL, a proxy variable or a certificate file that cannot be used.
     """
-    places = endpoints or Endpoints()
-    api_url, ims_url = check_url(API_URL, places.api_url), check_url(IMS_URL, places.ims_url)
-    patience = patience or Patience()
-    redactor = redactor or Redactor.knowing(credentials)
+    endpoints = endpoints or Endpoints()
+    api_url, ims_url = check_url(API_URL, endpoints.api_url), check_url(IMS_URL, endpoints.ims_url)
+    retries = retries or Retries()
+    redactor = redactor or Redactor.for_credentials(credentials)
     clients = [_client(transport=transport)] if transport else _clients(pace.parallelism)
-    tokens = Tokens(credentials, ims_url, clients[0], patience, redactor)
+    tokens = Tokens(credentials, ims_url, clients[0], retries, redactor)
     exchange = Exchange(
         clients,
         tokens=tokens,
         auth=GatewayAuth(tokens, credentials, environment),
-        gate=Gate(pace.parallelism, patience.timing),
-        rate=Rate(pace.rate, patience.timing),
-        patience=patience,
+        concurrency=ConcurrencyLimit(pace.parallelism, retries.timing),
+        rate=RateLimit(pace.rate, retries.timing),
+        retries=retries,
         redactor=redactor,
     )
     try:
@@ -77,7 +77,7 @@ async def open_platform(
 
 
 def _clients(parallelism: int) -> list[httpx.AsyncClient]:
-    """A client for each request in flight; they share one TLS context, which is costly to make."""
+    """One client for each request in flight. They share one TLS context, which takes long to make."""
     try:
         context = httpx.create_ssl_context()
         return [_client(verify=context) for _ in range(parallelism)]
@@ -95,10 +95,10 @@ def _clients(parallelism: int) -> list[httpx.AsyncClient]:
 
 
 class _NoCookies(CookieJar):
-    """Keeps none: nothing carries over from one answer to the next request, and looking for them takes time."""
+    """Keeps no cookies: AEP needs none, and parsing each answer for them takes time."""
 
     def extract_cookies(self, response: object, request: object) -> None:
-        """Leave them."""
+        """Take none."""
 
 
 def _client(
@@ -114,7 +114,7 @@ def _client(
             keepalive_expiry=KEEP_ALIVE,
         ),
         cookies=_NoCookies(),
-        # Plain http goes to this machine only (`settings.check_url`): through a proxy it would show the token.
+        # Plain http is for this machine only (`settings.check_url`); a proxy in between would see the token.
         mounts=None if transport else {"http://": None},
         headers={"user-agent": f"reconciler/{__version__}"},
     )

@@ -1,9 +1,9 @@
-"""Attempts to change an existing batch: each looks before it repeats, since a lost answer may hide a success."""
+"""Attempts to change a batch. Before a change is repeated the batch is read, since a lost answer may hide a success."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Call, Exchange
 
-CLASHES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
-"""How a call in the wrong state is refused: unverified, so both are looked into (aep-api.md §5.3)."""
+WRONG_STATE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
+"""The statuses that may say that a batch or file is not in the state that a call needs. Which of the two AEP sends is
+unverified (aep-api.md §5.3)."""
 
 MOST_CONFLICTS = 5
-"""How often tags are read again because another hand was faster."""
+"""How often tags are read and written again in one attempt because somebody else changed the batch in between."""
 
 _GONE = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN, StatusClass.MISSING})
 
@@ -35,22 +36,23 @@ REACHED = {
     Verb.ABORT: _GONE | {StatusClass.FAILED},
     Verb.REVERT: _GONE,
 }
-"""Where a batch is when the action was done, or needs doing no more (aep-api.md §5.2)."""
+"""The states in which the action was done, or is not needed any more (aep-api.md §5.2)."""
 
 
 @dataclass(slots=True)
 class ActionAttempt:
-    """Attempts at one action: the first just acts, later ones look first if the one before may have worked."""
+    """Attempts at one action. The first one acts; later ones read the batch first if one before may have worked."""
 
     exchange: Exchange
     batch: str
     verb: Verb
     act: Call
-    look: Call
-    in_doubt: bool = False
+    read: Call
+    in_doubt: bool
+    """Whether the action may have been done already."""
 
     async def __call__(self) -> Failure | None:
-        """Act once, or find that it is done."""
+        """Make one attempt; None: the action is done."""
         if self.in_doubt:
             found = await self._is_reached()
             if isinstance(found, Failure):
@@ -61,19 +63,15 @@ class ActionAttempt:
         if not isinstance(result, Failure):
             return None
         self.in_doubt = self.in_doubt or result.outcome is Outcome.UNKNOWN
-        if result.outcome is Outcome.REJECTED and result.error.status in CLASHES:
-            return await self._despite(result)
+        if result.outcome is Outcome.REJECTED and result.error.status in WRONG_STATE:
+            return None if await self._is_reached() is True else result  # AEP may refuse what is done already
         return result
 
-    async def _despite(self, refusal: Failure) -> Failure | None:
-        """A refusal is no trouble if the batch is where it should be."""
-        found = await self._is_reached()
-        return None if found is True else refusal
-
     async def _is_reached(self) -> bool | Failure:
-        found = await self.exchange.attempt(self.look, self._status)
+        found = await self.exchange.attempt(self.read, self._status)
         if isinstance(found, Failure):
-            return _status_if_absent(found) in REACHED[self.verb] or found
+            is_gone = isinstance(found.error, NotFound) and StatusClass.MISSING in REACHED[self.verb]
+            return True if is_gone else found
         return found in REACHED[self.verb]
 
     def _status(self, answer: Answer) -> StatusClass:
@@ -81,35 +79,31 @@ class ActionAttempt:
         return found[self.batch].status_class if self.batch in found else StatusClass.MISSING
 
 
-def _status_if_absent(failure: Failure) -> StatusClass | None:
-    return StatusClass.MISSING if isinstance(failure.error, NotFound) else None
-
-
 @dataclass(frozen=True, slots=True)
-class Tagged:
-    """The tags of a batch at one version of it."""
+class VersionedTags:
+    """The tags of a batch, and of which version of the batch they are."""
 
-    tags: Mapping[str, Json] = field(default_factory=dict)
-    version: str | None = None
-    """What `If-Match` is told (aep-api.md §8.6)."""
+    tags: Mapping[str, Json]
+    version: str | None
+    """The value for `If-Match` (aep-api.md §8.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TagsAttempt:
-    """Attempts at changing tags: each reads first, so that one whose answer was lost is found to be done."""
+    """Attempts at changing tags. Each reads the tags first, and so finds out if an earlier one has worked."""
 
     exchange: Exchange
     batch: str
     assign: Mapping[str, Sequence[str]]
     remove: Collection[str]
-    look: Call
+    read: Call
     write: Call
 
     async def __call__(self) -> Failure | None:
-        """Read, merge and write once; again at once when another hand was faster."""
+        """Read, merge and write; at once again if somebody else changed the batch in between. None: it is done."""
         result: Failure | None = None
         for _ in range(MOST_CONFLICTS):
-            found = await self.exchange.attempt(self.look, self._read)
+            found = await self.exchange.attempt(self.read, self._tags)
             if isinstance(found, Failure):
                 return found
             result = await self._write(found)
@@ -117,7 +111,7 @@ class TagsAttempt:
                 return result
         return result
 
-    def _read(self, answer: Answer) -> Tagged | Failure:
+    def _tags(self, answer: Answer) -> VersionedTags | Failure:
         fields = wire.read_objects(answer.json()).get(self.batch)
         if fields is None:
             absent = NotFound(f"batch `{self.batch}` is not there", hint="run `reconciler plan` to see what changed")
@@ -125,9 +119,9 @@ class TagsAttempt:
         tags = fields.get("tags", {})
         if not isinstance(tags, dict):
             raise Unreadable("the tags are no map")
-        return Tagged(tags, _version(answer, fields))
+        return VersionedTags(tags, _version(answer, fields))
 
-    async def _write(self, found: Tagged) -> Failure | None:
+    async def _write(self, found: VersionedTags) -> Failure | None:
         merged = wire.merge_tags(found.tags, self.assign, self.remove)
         if merged == dict(found.tags):
             return None
@@ -140,7 +134,7 @@ class TagsAttempt:
 
 
 def _version(answer: Answer, fields: Mapping[str, Json]) -> str | None:
-    """The ETag, which holds the version; a weak one never matches, so then the version itself (aep-api.md §8.6)."""
+    """The ETag, which is the batch's version. A weak ETag never matches: then the body's field (aep-api.md §8.6)."""
     etag = answer.header("etag")
     version = fields.get("version")
     if etag and not etag.startswith("W/"):
@@ -157,7 +151,7 @@ def _unversioned(batch: str) -> Failure:
 
 
 def _explained(failure: Failure) -> Failure:
-    """Whether a credential may change batches in Catalog at all is unverified: say so (aep-api.md §8.7)."""
+    """Say in the hint what to do: whether credentials can change batches in Catalog is unverified (aep-api.md §8.7)."""
     problem = failure.error
     match problem:
         case Unauthorized(status=HTTPStatus.FORBIDDEN):

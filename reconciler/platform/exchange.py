@@ -8,27 +8,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from reconciler.platform.answer import Unreadable
+from reconciler.platform.answer import Answer, Unreadable
 from reconciler.platform.outcome import WITHOUT_VERDICT, Outcome
 from reconciler.platform.problems import Failure, failure_of_body
-from reconciler.platform.sending import LONGEST_ATTEMPT, Sending, send
+from reconciler.platform.sending import ATTEMPT_SECONDS, send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
-    from reconciler.platform.answer import Answer
     from reconciler.platform.auth import GatewayAuth, Tokens
-    from reconciler.platform.gate import Gate
-    from reconciler.platform.problems import Asked
-    from reconciler.platform.rate import Rate
-    from reconciler.platform.retry import Patience
+    from reconciler.platform.concurrency import ConcurrencyLimit
+    from reconciler.platform.problems import Operation
+    from reconciler.platform.rate import RateLimit
+    from reconciler.platform.retry import Retries
     from reconciler.settings import Redactor
 
 T = TypeVar("T")
-
-UNDISTURBED = frozenset({Outcome.DONE, Outcome.REJECTED, Outcome.UNAUTHORIZED})
-"""Outcomes that say that AEP keeps up: the next requests may fly side by side again."""
-
 
 LARGEST_OBJECT = 1024 * 1024
 """Bytes of an answer about one object."""
@@ -38,24 +33,16 @@ LARGEST_OBJECT = 1024 * 1024
 class Call:
     """One request, before it is signed."""
 
-    asked: Asked
+    operation: Operation
     method: str
     url: str
-    most: int = 0
+    max_bytes: int = 0
     """Bytes of the answer that are read; 0: its body does not matter."""
     body: bytes | AsyncIterable[bytes] | None = None
-    """Bytes, or what yields them anew each time it is iterated: an attempt may be repeated (never a generator)."""
+    """Bytes, or an iterable that starts anew each time (so no generator): an attempt may be repeated."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    longest: float = LONGEST_ATTEMPT
+    time_limit: float = ATTEMPT_SECONDS
     """Seconds that one attempt may take."""
-
-
-class _Lane:
-    """One client and how many requests it has in flight."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.busy = 0
 
 
 class Exchange:
@@ -67,92 +54,102 @@ class Exchange:
         *,
         tokens: Tokens,
         auth: GatewayAuth,
-        gate: Gate,
-        rate: Rate,
-        patience: Patience,
+        concurrency: ConcurrencyLimit,
+        rate: RateLimit,
+        retries: Retries,
         redactor: Redactor,
     ) -> None:
-        self._lanes = [_Lane(client) for client in clients]
+        self._in_flight = dict.fromkeys(clients, 0)
         self._tokens = tokens
         self._auth = auth
-        self._gate = gate
+        self._concurrency = concurrency
         self._rate = rate
         self._redactor = redactor
-        self._ahead: float | None = None
-        self.patience = patience
+        self._clock_offset: float | None = None
+        """Seconds that the service's clock is ahead of this machine's; None until an answer says the time."""
+        self.retries = retries
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._tokens.aclose()
-        for lane in self._lanes:
-            await lane.client.aclose()
+        for client in self._in_flight:
+            await client.aclose()
 
     @property
     def service_time(self) -> float:
         """Epoch seconds that the service's clock shows now, at least; this machine's where the service does not say."""
-        return self.patience.timing.now() + (self._ahead or 0.0)
+        return self.retries.timing.now() + (self._clock_offset or 0.0)
 
     async def read(self, call: Call, parse: Callable[[Answer], T]) -> T:
-        """Ask until there is an answer that `parse` understands. Raises `PlatformError`."""
-        return await self.patience.insist(lambda: self.attempt(call, parse), WITHOUT_VERDICT)
+        """Send until an answer comes that `parse` understands. Raises `PlatformError`."""
+        return await self.retries.run(lambda: self.attempt(call, parse), WITHOUT_VERDICT)
 
     async def attempt(self, call: Call, parse: Callable[[Answer], T]) -> T | Failure:
-        """Ask once, and read the answer."""
+        """Send once, and parse the answer."""
         answer = await self.send(call)
         return answer if isinstance(answer, Failure) else self.parsed(call, answer, parse)
 
     async def send(self, call: Call) -> Answer | Failure:
-        """Send once, when the width allows it."""
-        await self._tokens.current()  # outside the gate: nobody holds a place while a token is renewed
-        async with self._gate.passage() as began:
-            return await self._exchange(call, began)
+        """Send once, as soon as the concurrency limit allows it."""
+        await self._tokens.current()  # first, so that no slot is held while a token is renewed
+        async with self._concurrency.slot() as started:
+            return await self._send(call, started)
 
     async def send_creation(self, call: Call, about_to_send: Callable[[], Awaitable[None]]) -> Answer | Failure:
-        """Send once, when rate and width allow it; `about_to_send` is awaited right before."""
+        """Send once, as soon as rate and concurrency limit allow it; `about_to_send` is awaited right before."""
         await self._tokens.current()
-        async with self._rate.turn():  # spent once there is a place: then it leaves
-            began = await self._gate.enter()
+        async with self._rate.turn():  # is used up once there is a slot: only then the request leaves
+            started = await self._concurrency.acquire()
         try:
             await about_to_send()
-            return await self._exchange(call, began)
+            return await self._send(call, started)
         finally:
-            self._gate.leave()
+            self._concurrency.release()
 
     def parsed(self, call: Call, answer: Answer, parse: Callable[[Answer], T]) -> T | Failure:
-        """Return what `parse` makes of the answer; what it cannot read is a failure."""
+        """Return what `parse` makes of the answer, or a failure if it cannot read it."""
         try:
             return parse(answer)
         except Unreadable as problem:
-            return failure_of_body(call.asked, answer, problem, self._redactor.redact)
+            return failure_of_body(call.operation, answer, problem, self._redactor.redact)
 
-    async def _exchange(self, call: Call, began: float) -> Answer | Failure:
-        lane = next((each for each in self._lanes if not each.busy), None) or min(
-            self._lanes, key=lambda each: each.busy
-        )
-        request = lane.client.build_request(
-            call.method, _parsed(call.url), content=call.body, headers=dict(call.headers)
-        )
-        sending = Sending(call.asked, call.most, self._redactor, self.patience.timing, call.longest)
-        lane.busy += 1
+    async def _send(self, call: Call, started: float) -> Answer | Failure:
+        client = min(self._in_flight, key=self._in_flight.__getitem__)
+        request = client.build_request(call.method, _url(call.url), content=call.body, headers=dict(call.headers))
+        self._in_flight[client] += 1
         try:
-            result = await send(lane.client, request, self._auth, sending)
+            result = await send(
+                client,
+                request,
+                call.operation,
+                auth=self._auth,
+                max_bytes=call.max_bytes,
+                time_limit=call.time_limit,
+                redactor=self._redactor,
+                timing=self.retries.timing,
+            )
         finally:
-            lane.busy -= 1
-        if self._ahead is None and not isinstance(result, Failure) and (date := result.date) is not None:
-            self._ahead = date - self.patience.timing.now()
-        outcome = result.outcome if isinstance(result, Failure) else Outcome.DONE
-        if outcome is Outcome.THROTTLED:
-            self._gate.throttled(began, self._pause(result))
-        elif outcome in UNDISTURBED:
-            self._gate.served()
+            self._in_flight[client] -= 1
+        self._learn_from(result, started)
         return result
 
-    def _pause(self, result: Answer | Failure) -> float | None:
-        asked_for = result.retry_after if isinstance(result, Failure) else None
-        return None if asked_for is None else min(asked_for, self.patience.deadline)
+    def _learn_from(self, result: Answer | Failure, started: float) -> None:
+        """Adapt the concurrency limit, and take the service's clock from the first answer that has one."""
+        match result:
+            case Failure(outcome=Outcome.THROTTLED, retry_after=retry_after):
+                pause = None if retry_after is None else min(retry_after, self.retries.deadline)
+                self._concurrency.throttled(started, pause)
+            case Failure(outcome=Outcome.REJECTED | Outcome.UNAUTHORIZED):
+                self._concurrency.served()
+            case Failure():
+                pass  # says nothing about how busy AEP is
+            case Answer():
+                self._concurrency.served()
+                if self._clock_offset is None and (date := result.date) is not None:
+                    self._clock_offset = date - self.retries.timing.now()
 
 
 @lru_cache(maxsize=16)
-def _parsed(url: str) -> httpx.URL:
-    """Parse a URL; all creates have the same one, and parsing it is a twentieth of a request."""
-    return httpx.URL(url)
+def _url(text: str) -> httpx.URL:
+    """Parse a URL. All creates have the same one, and parsing it takes a twentieth of the time of a request."""
+    return httpx.URL(text)

@@ -1,4 +1,7 @@
-"""AEP's Batch Ingestion as `ports.Ingestion` asks for it: whatever changes a batch. Each operation is one deadline."""
+"""Changes batches through AEP's Batch Ingestion: implements `ports.Ingestion`. Each method has one deadline.
+
+Only tags are changed in Catalog itself (aep-api.md §8.7).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from reconciler.platform import wire
 from reconciler.platform.changes import ActionAttempt, TagsAttempt
 from reconciler.platform.exchange import LARGEST_OBJECT, Call
 from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
-from reconciler.platform.problems import Asked, Failure
+from reconciler.platform.problems import Failure, Operation
 from reconciler.platform.uploads import Upload
 from reconciler.platform.urls import IMPORT, catalog_url, checked_id, file_url, url
 
@@ -24,7 +27,7 @@ JSON_HEADERS = {"content-type": "application/json"}
 
 
 class AepIngestion:
-    """Batch Ingestion over HTTP: implements `ports.Ingestion`."""
+    """Batch Ingestion over HTTP. What each method promises and raises: `ports.Ingestion`."""
 
     def __init__(self, exchange: Exchange, api_url: str, part_bytes: int) -> None:
         self._exchange = exchange
@@ -32,50 +35,46 @@ class AepIngestion:
         self._part_bytes = part_bytes
 
     async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
-        """Create the batch and return its id; see `ports.Ingestion.create`."""
+        """Create the batch and return its id. `about_to_send` is awaited before each attempt."""
         body = json.dumps(wire.create_body(request)).encode()
-        asked = Asked(f"create a batch in dataset `{request.dataset}`", is_read=False)
-        call = Call(asked, "POST", f"{self._api_url}{IMPORT}/batches", LARGEST_OBJECT, body, JSON_HEADERS)
+        operation = Operation(f"create a batch in dataset `{request.dataset}`", is_read=False)
+        call = Call(operation, "POST", f"{self._api_url}{IMPORT}/batches", LARGEST_OBJECT, body, JSON_HEADERS)
 
         async def attempt() -> str | Failure:
             answer = await self._exchange.send_creation(call, about_to_send)
             return answer if isinstance(answer, Failure) else self._exchange.parsed(call, answer, _read_created)
 
-        return await self._exchange.patience.insist(attempt, WITHOUT_EFFECT)
+        return await self._exchange.retries.run(attempt, WITHOUT_EFFECT)
 
     async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
-        """Put a file into an open batch; see `ports.Ingestion.upload`."""
+        """Put a file into an open batch. `resume`: an earlier run may have sent some of it."""
         batch, dataset = checked_id(place.batch, "batch"), checked_id(place.dataset, "dataset")
-        where = file_url(self._api_url, batch, dataset, place.name)
-        await Upload(self._exchange, place, where, content, self._part_bytes).run(resume=resume)
+        location = file_url(self._api_url, batch, dataset, place.name)
+        await Upload(self._exchange, place, location, content, self._part_bytes).run(resume=resume)
 
     async def act(self, batch: str, verb: Verb, *, in_doubt: bool = False) -> None:
         """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""
         path = f"/batches/{checked_id(batch, 'batch')}"
-        asked = Asked(f"{verb.value.lower()} batch `{batch}`", is_read=False)
-        act = Call(asked, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": verb.value}))
-        look = Call(Asked(f"read batch `{batch}`", is_read=True), "GET", self._catalog(path), LARGEST_OBJECT)
-        attempt = ActionAttempt(self._exchange, batch, verb, act, look, in_doubt)
-        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
+        operation = Operation(f"{verb.value.lower()} batch `{batch}`", is_read=False)
+        act = Call(operation, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": verb.value}))
+        read = self._read(f"read batch `{batch}`", path)
+        attempt = ActionAttempt(self._exchange, batch, verb, act, read, in_doubt)
+        await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
-        """Read, merge and write the batch's tags under `If-Match`; system tags and foreign tags survive.
+        """Read, merge and write the batch's tags under `If-Match`; all other tags stay as they are.
 
-        Writes nothing when they are so already. Raises `Conflict` when another hand keeps changing the batch.
+        Writes nothing if the tags are as wanted. Raises `Conflict` if somebody else keeps changing the batch.
         """
         path = f"/batches/{checked_id(batch, 'batch')}"
-        look = Call(
-            Asked(f"read the tags of batch `{batch}`", is_read=True),
-            "GET",
-            self._catalog(path),
-            LARGEST_OBJECT,
-        )
-        write = Call(Asked(f"change the tags of batch `{batch}`", is_read=False), "PATCH", self._catalog(path))
-        attempt = TagsAttempt(self._exchange, batch, assign, remove, look, write)
-        await self._exchange.patience.insist(attempt, WITHOUT_VERDICT)
+        read = self._read(f"read the tags of batch `{batch}`", path)
+        operation = Operation(f"change the tags of batch `{batch}`", is_read=False)
+        write = Call(operation, "PATCH", catalog_url(self._api_url, path))
+        attempt = TagsAttempt(self._exchange, batch, assign, remove, read, write)
+        await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
 
-    def _catalog(self, path: str) -> str:
-        return catalog_url(self._api_url, path)
+    def _read(self, what: str, path: str) -> Call:
+        return Call(Operation(what, is_read=True), "GET", catalog_url(self._api_url, path), LARGEST_OBJECT)
 
 
 def _read_created(answer: Answer) -> str:

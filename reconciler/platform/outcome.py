@@ -1,10 +1,10 @@
-"""The one place that says what an answer, or the lack of one, means for the request (design §5). Pure.
+"""The one place that says what an answer, or the lack of one, means for the request (design.md §5). No I/O.
 
 DONE          2xx: it was done
-REJECTED      a definite no: no effect, and asking again would not help (any 3xx or 4xx that is not below)
-THROTTLED     429: not served, ask again later
+REJECTED      a definite no: no effect, and repeating it would not help (any 3xx or 4xx that is not named below)
+THROTTLED     429: no effect, try again later
 NEVER_SENT    no connection was made: no effect
-UNAUTHORIZED  401: no effect, the token may be old
+UNAUTHORIZED  401: no effect, the token may have ended
 UNKNOWN       it may or may not have had its effect: a timeout, a cut connection, 408, 425, any 5xx
 """
 
@@ -29,12 +29,12 @@ class Outcome(StrEnum):
 
 
 WITHOUT_EFFECT = frozenset({Outcome.NEVER_SENT, Outcome.THROTTLED})
-"""After these anything may be sent again, even a create."""
+"""After these anything can safely be sent again, even a create."""
 
 WITHOUT_VERDICT = WITHOUT_EFFECT | {Outcome.UNKNOWN}
-"""After these a read or an idempotent write may be sent again."""
+"""After these a read or an idempotent write can safely be sent again."""
 
-_UNDECIDED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+_NO_VERDICT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
 _NOT_CONNECTED = (
     httpx.ConnectError,
@@ -47,7 +47,7 @@ _NOT_CONNECTED = (
 
 
 def outcome_of_status(status: int) -> Outcome:
-    """Return what an HTTP status means. A redirect is a no: it is never followed, so nobody served the request."""
+    """Return what an HTTP status means. A redirect is a no: it is never followed, so nothing was done."""
     if status == HTTPStatus.UNAUTHORIZED:
         return Outcome.UNAUTHORIZED
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -55,18 +55,18 @@ def outcome_of_status(status: int) -> Outcome:
     if httpx.codes.is_success(status):
         return Outcome.DONE
     is_verdict = httpx.codes.is_redirect(status) or httpx.codes.is_client_error(status)
-    if is_verdict and status not in _UNDECIDED:
+    if is_verdict and status not in _NO_VERDICT:
         return Outcome.REJECTED
     return Outcome.UNKNOWN
 
 
 def outcome_of_error(error: httpx.HTTPError | httpx.InvalidURL) -> Outcome:
-    """Return what an exception of httpx means: unless no connection was made, the request may have arrived."""
+    """Return what an exception of httpx means: if a connection was made, the request may have had its effect."""
     return Outcome.NEVER_SENT if isinstance(error, _NOT_CONNECTED) else Outcome.UNKNOWN
 
 
 def is_untrusted(error: BaseException | None) -> bool:
-    """Whether the other side's certificate was refused: trying again does not help."""
+    """Whether the server's certificate was refused: trying again does not help."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

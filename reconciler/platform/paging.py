@@ -1,7 +1,7 @@
-"""Reads a listing page by page, several at a time once it proves long. Knows nothing of what is wanted.
+"""Reads a listing page by page, several pages at a time once it turns out to be long.
 
-There are no totals and no next links, and the set may change meanwhile (aep-api.md §8.2): a listing ends at the
-first page that is short or that brings nothing new, and each batch comes out once.
+Catalog gives no totals and no next links, and the batches may change meanwhile (aep-api.md §8.2): a listing ends at
+the first page that is not full or that holds nothing new, and each batch is yielded once.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ async def read_pages(
 ) -> AsyncIterator[Observed]:
     """Yield every batch once; `read` takes the zero-based offset of a page.
 
-    Pages are asked for in waves of 1, 2, 4 … at most `most_at_once`: at most half of the requests are in vain, and a
-    failure counts only if its page turns out to be needed.
+    Pages are requested in waves of 1, 2, 4 … up to `most_at_once`, so at most about half of the requests are not
+    needed. The error of a page is raised only if that page is needed.
     """
     seen: set[str] = set()
     start, wave = 0, 1
@@ -41,11 +41,11 @@ async def read_pages(
                 if page.size < PAGE or not fresh:
                     return
         finally:
-            await _drop(tasks)
+            await _cancel(tasks)
         start, wave = end, min(wave * 2, most_at_once)
 
 
-async def _drop(tasks: Sequence[asyncio.Task[Page]]) -> None:
+async def _cancel(tasks: Sequence[asyncio.Task[Page]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""A request without success, as a value: what it means, the error to raise, how long to wait.
+"""A request that did not succeed, as a value: what is known about it, the error to raise, how long to wait.
 
-Texts of the service are optional and untrusted: nothing branches on them, they are cut short, stripped of control
-characters and of every secret (aep-api.md §2.3: their shapes vary, and a body may be empty or no JSON at all).
+Texts of the service are optional and untrusted (aep-api.md §2.3: their shapes vary, and a body may be empty or no
+JSON). They are cut short and cleared of control characters and secrets; only the choice of a hint depends on them.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Json
 
 LONGEST_EXCERPT = 300
+"""Characters of a service's text that a message shows."""
 LONGEST_SCAN = 20_000
-"""Characters of a service's text that are looked at before it is cut down."""
+"""Characters of a service's text that are read to make an excerpt of them."""
 NO_CONNECTION_TRIES = 6
-"""About a quarter of a minute with the back-off: a wrong host or a dead network is told soon, a rerun costs nothing."""
+"""About 15 seconds with the waits: a wrong host or a dead network is reported soon, and running again costs nothing."""
 SERVICE_DOWN_TRIES = 10
-"""Of a read, about a minute with the back-off: a service that is down for longer is told."""
+"""Of a read, about a minute with the waits: a service that is down for longer is reported."""
 UNREADABLE_TRIES = 6
-"""A success with a web page, a cut body or none is hardly ever passing trouble: a wrong address or a proxy, mostly."""
+"""A success with a web page, a cut body or none seldom passes by itself: mostly it is a wrong address or a proxy."""
 
 STALE_HINT = (
     "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
@@ -76,16 +77,16 @@ TEXT_FIELDS = ("error_code", "error", "title", "errorMessage", "error_descriptio
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request was for."""
+class Operation:
+    """What a request is for, as messages say it."""
 
     what: str
     """An infinitive, such as "list the batches of dataset `x`"."""
     is_read: bool
-    """Whether it changes nothing: then there is no effect to be unsure about."""
+    """Whether it changes nothing: then a lost answer leaves nothing unknown."""
     service: str = "AEP"
-    variable: str = "AEP_API_URL"
-    """The environment variable that says where the service is."""
+    url_variable: str = "AEP_API_URL"
+    """The environment variable that holds the service's URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,56 +98,58 @@ class Failure:
     retry_after: float | None = None
     """Seconds to wait at least."""
     most_tries: int | None = None
-    """After how many tries to give up before the deadline."""
+    """After how many tries to give up, even before the deadline."""
 
 
-def failure_of_answer(asked: Asked, answer: Answer, redact: Callable[[str], str], now: float) -> Failure:
+def failure_of_answer(operation: Operation, answer: Answer, redact: Callable[[str], str], now: float) -> Failure:
     """Return what an answer that is not a 2xx means; `now` is epoch seconds."""
     outcome = outcome_of_status(answer.status)
-    kind = _error_class(outcome, asked, answer)
-    said = _said(answer)
-    error = kind(
-        _summary(asked, answer.status),
+    error_class = _error_class(outcome, operation, answer)
+    said = _explanations(answer)
+    error = error_class(
+        _summary(operation, answer.status),
         detail=excerpt(" · ".join(said), redact) or None,
-        hint=_hint(asked, answer, said),
+        hint=_hint(operation, answer, said),
         status=answer.status,
         request_id=_redacted(answer.request_id, redact),
     )
-    is_down = asked.is_read and outcome is Outcome.UNKNOWN
+    is_down = operation.is_read and outcome is Outcome.UNKNOWN
     return Failure(
         outcome, error, retry_after=answer.retry_after(now), most_tries=SERVICE_DOWN_TRIES if is_down else None
     )
 
 
-def failure_of_error(asked: Asked, error: httpx.HTTPError | httpx.InvalidURL, redact: Callable[[str], str]) -> Failure:
+def failure_of_error(
+    operation: Operation, error: httpx.HTTPError | httpx.InvalidURL, redact: Callable[[str], str]
+) -> Failure:
     """Return what an exception of httpx means."""
     outcome = outcome_of_error(error)
     reason = excerpt(f"{type(error).__name__}: {error}", redact)
     if outcome is not Outcome.NEVER_SENT:
-        unsure = _unsure(asked)(f"no answer to: {asked.what}", detail=reason, hint=LATER_HINT)
-        return Failure(outcome, unsure, most_tries=SERVICE_DOWN_TRIES if asked.is_read else None)
+        lost = _lost_answer(operation)(f"no answer to: {operation.what}", detail=reason, hint=LATER_HINT)
+        return Failure(outcome, lost, most_tries=SERVICE_DOWN_TRIES if operation.is_read else None)
     if is_untrusted(error):
         hint = "its certificate is not trusted: set `SSL_CERT_FILE` to the bundle of your private CA"
-        refused = NeverSent(f"no safe connection to {asked.what}", detail=reason, hint=hint)
-        return Failure(outcome, refused, most_tries=1)
-    hint = f"check the network, the proxy variables and `{asked.variable}`"
-    error_to_tell = NeverSent(f"no connection to {asked.what}", detail=reason, hint=hint)
-    return Failure(outcome, error_to_tell, most_tries=NO_CONNECTION_TRIES)
+        untrusted = NeverSent(f"no safe connection to {operation.what}", detail=reason, hint=hint)
+        return Failure(outcome, untrusted, most_tries=1)
+    hint = f"check the network, the proxy variables and `{operation.url_variable}`"
+    unconnected = NeverSent(f"no connection to {operation.what}", detail=reason, hint=hint)
+    return Failure(outcome, unconnected, most_tries=NO_CONNECTION_TRIES)
 
 
-def failure_of_silence(asked: Asked, seconds: float) -> Failure:
-    """Return what an attempt means that was given up after so long."""
-    error = _unsure(asked)(f"no whole answer within {seconds:g} s to: {asked.what}", hint=LATER_HINT)
+def failure_of_timeout(operation: Operation, seconds: float) -> Failure:
+    """Return what an attempt means that was given up after so many seconds."""
+    error = _lost_answer(operation)(f"no whole answer within {seconds:g} s to: {operation.what}", hint=LATER_HINT)
     return Failure(Outcome.UNKNOWN, error)
 
 
-def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: Callable[[str], str]) -> Failure:
-    """Return what a success means whose body cannot be read: for a create, the id is lost and nothing is known."""
+def failure_of_body(operation: Operation, answer: Answer, problem: Unreadable, redact: Callable[[str], str]) -> Failure:
+    """Return what a success with an unreadable body means: of a create, the id is lost, so its outcome is unknown."""
     shown = excerpt(plain_text(answer), redact)
-    error = _unsure(asked)(
-        f"{asked.service} gave no readable answer to: {asked.what}",
+    error = _lost_answer(operation)(
+        f"{operation.service} gave no readable answer to: {operation.what}",
         detail=f"{problem}: {shown}" if shown else str(problem),
-        hint=_wrong_host(asked),
+        hint=_wrong_host(operation),
         status=answer.status,
         request_id=_redacted(answer.request_id, redact),
     )
@@ -154,7 +157,7 @@ def failure_of_body(asked: Asked, answer: Answer, problem: Unreadable, redact: C
 
 
 def excerpt(text: str, redact: Callable[[str], str]) -> str:
-    """Return untrusted text fit for a message: one line, no control characters, no secret, at most 300 characters."""
+    """Return untrusted text as a message can show it: one line, no control characters, no secret, not too long."""
     line = " ".join(text[:LONGEST_SCAN].split())
     printable = "".join(char for char in line if char.isprintable())
     safe = redact(printable)
@@ -171,11 +174,12 @@ def _redacted(text: str | None, redact: Callable[[str], str]) -> str | None:
     return None if text is None else redact(text)
 
 
-def _unsure(asked: Asked) -> type[PlatformError]:
-    return PlatformError if asked.is_read else OutcomeUnknown
+def _lost_answer(operation: Operation) -> type[PlatformError]:
+    """The error for a request whose answer is lost: a read had no effect, anything else may have had its effect."""
+    return PlatformError if operation.is_read else OutcomeUnknown
 
 
-def _error_class(outcome: Outcome, asked: Asked, answer: Answer) -> type[PlatformError]:
+def _error_class(outcome: Outcome, operation: Operation, answer: Answer) -> type[PlatformError]:
     match outcome:
         case Outcome.THROTTLED:
             return Throttled
@@ -184,7 +188,7 @@ def _error_class(outcome: Outcome, asked: Asked, answer: Answer) -> type[Platfor
         case Outcome.REJECTED:
             return _rejection(answer)
         case Outcome.UNKNOWN | Outcome.DONE:
-            return _unsure(asked)
+            return _lost_answer(operation)
         case Outcome.NEVER_SENT:
             return NeverSent
 
@@ -193,7 +197,7 @@ def _rejection(answer: Answer) -> type[PlatformError]:
     match answer.status:
         case HTTPStatus.FORBIDDEN:
             return Unauthorized
-        case HTTPStatus.NOT_FOUND if not answer.is_html:  # a web page is somebody else's 404: it proves no absence
+        case HTTPStatus.NOT_FOUND if not answer.is_html:  # a web page is of a proxy: it proves no absence
             return NotFound
         case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
             return Conflict
@@ -201,32 +205,33 @@ def _rejection(answer: Answer) -> type[PlatformError]:
             return Rejected
 
 
-def _wrong_host(asked: Asked) -> str:
-    return f"is `{asked.variable}` right, and does a proxy answer in its place?"
+def _wrong_host(operation: Operation) -> str:
+    return f"is `{operation.url_variable}` right, and does a proxy answer in its place?"
 
 
-def _summary(asked: Asked, status: int) -> str:
+def _summary(operation: Operation, status: int) -> str:
     if httpx.codes.is_redirect(status):
-        return f"{asked.service} sent a redirect ({status}), which is never followed; nothing was done to {asked.what}"
+        sent = f"{operation.service} sent a redirect ({status})"
+        return f"{sent}, which is never followed; nothing was done to {operation.what}"
     try:
         phrase = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         phrase = str(status)
-    return f"{asked.service} answered {phrase} to: {asked.what}"
+    return f"{operation.service} answered {phrase} to: {operation.what}"
 
 
-def _hint(asked: Asked, answer: Answer, said: list[str]) -> str:
+def _hint(operation: Operation, answer: Answer, said: list[str]) -> str:
     for text in said:
         if text in HINTS_BY_CODE:
             return HINTS_BY_CODE[text]
     if answer.is_html or httpx.codes.is_redirect(answer.status):
-        return _wrong_host(asked)
+        return _wrong_host(operation)
     if answer.status in HINTS_BY_STATUS:
         return HINTS_BY_STATUS[answer.status]
     return HINTS_BY_STATUS[400] if httpx.codes.is_client_error(answer.status) else LATER_HINT
 
 
-def _said(answer: Answer) -> list[str]:
+def _explanations(answer: Answer) -> list[str]:
     """Every text that the service may have meant as an explanation, each once."""
     if location := answer.header("location"):
         return [f"to {location.split('?')[0]}"]

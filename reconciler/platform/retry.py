@@ -1,11 +1,10 @@
-"""Asks again, patiently: full jitter, `Retry-After`, and one deadline for everything that one operation does."""
+"""Repeats an attempt that failed: full jitter, `Retry-After`, one deadline for all attempts of an operation."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
 
 from reconciler.platform.problems import Failure
 from reconciler.platform.timing import Timing
@@ -20,74 +19,48 @@ T = TypeVar("T")
 DEFAULT_DEADLINE = 300.0
 """Seconds."""
 FIRST_WAIT = 0.5
-"""Seconds: the longest first wait; it doubles from try to try, and the real one is anything below."""
+"""Seconds: the upper bound of the first wait. It doubles with each try; the wait is a random time below it."""
 LONGEST_WAIT = 20.0
 """Seconds, unless the service asks for more."""
 
-_jitter = wait_random_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT)
-
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long one operation may take, and who hears that it is tried again."""
+class Retries:
+    """How long one operation is tried, and who is told before each wait."""
 
     deadline: float = DEFAULT_DEADLINE
-    """Seconds."""
+    """Seconds for all attempts and waits of one operation."""
     timing: Timing = field(default_factory=Timing)
     on_retry: Callable[[str], None] | None = None
-    """Told one line before each wait."""
+    """Called with one line of text before each wait."""
 
-    async def insist(
-        self, attempt: Callable[[], Awaitable[T | Failure]], again: Collection[Outcome], more: float = 0.0
+    async def run(
+        self,
+        attempt: Callable[[], Awaitable[T | Failure]],
+        retry_on: Collection[Outcome],
+        *,
+        extra_seconds: float = 0.0,
     ) -> T:
-        """Attempt until it succeeds, fails with an outcome that is not in `again`, or the deadline has passed.
+        """Return the result of the first attempt that succeeds.
 
-        `more` seconds are added to the deadline: what sending a long body takes. Raises the last attempt's
-        `PlatformError`.
+        After a failure whose outcome is in `retry_on`, wait and try again, until the deadline has passed or the
+        failure's `most_tries` are used up. `extra_seconds` are added to the deadline: a long body takes time to send.
+        Raises the `PlatformError` of the last attempt.
         """
-        until = self.timing.clock() + self.deadline + more
-
-        first = await attempt()
-        if not (isinstance(first, Failure) and first.outcome in again):
-            return _verdict(first)  # nearly always, and the machinery below is a tenth of a request
-        tried: list[T | Failure] = [first]
-
-        async def once() -> T | Failure:
-            return tried.pop() if tried else await attempt()
-
-        retrying = AsyncRetrying(
-            sleep=self.timing.sleep,
-            retry=retry_if_result(lambda result: isinstance(result, Failure) and result.outcome in again),
-            stop=lambda state: self._is_over(state, until),
-            wait=lambda state: self._wait(state, until),
-            before_sleep=self._tell,
-            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-        )
-        return _verdict(await retrying(once))
-
-    def _is_over(self, state: RetryCallState, until: float) -> bool:
-        most = _failure(state).most_tries
-        return self.timing.clock() >= until or (most is not None and state.attempt_number >= most)
-
-    def _wait(self, state: RetryCallState, until: float) -> float:
-        asked_for = _failure(state).retry_after or 0.0
-        return max(0.0, min(max(asked_for, _jitter(state)), until - self.timing.clock()))
-
-    def _tell(self, state: RetryCallState) -> None:
-        if self.on_retry is not None:
-            wait = state.next_action.sleep if state.next_action else 0.0
-            summary = _failure(state).error.summary
-            self.on_retry(f"{summary}; trying again in {wait:.1f} s (try {state.attempt_number + 1})")
-
-
-def _verdict(result: T | Failure) -> T:
-    if isinstance(result, Failure):
-        raise result.error
-    return result
-
-
-def _failure(state: RetryCallState) -> Failure:
-    result = state.outcome.result() if state.outcome else None
-    if not isinstance(result, Failure):
-        raise TypeError("only failures are retried")
-    return result
+        end = self.timing.clock() + self.deadline + extra_seconds
+        tries, longest = 0, FIRST_WAIT
+        while True:
+            result = await attempt()
+            if not isinstance(result, Failure):
+                return result
+            tries += 1
+            left = end - self.timing.clock()
+            is_last = left <= 0 or (result.most_tries is not None and tries >= result.most_tries)
+            if is_last or result.outcome not in retry_on:
+                raise result.error
+            jitter = random.uniform(0, longest)  # noqa: S311 - spreads requests, protects nothing
+            wait = min(max(jitter, result.retry_after or 0.0), left)
+            if self.on_retry is not None:
+                self.on_retry(f"{result.error.summary}; trying again in {wait:.1f} s (try {tries + 1})")
+            await self.timing.sleep(wait)
+            longest = min(longest * 2, LONGEST_WAIT)

@@ -1,4 +1,4 @@
-"""Time as the adapter sees it, injected so that tests take none."""
+"""The clocks and the sleep that the adapter uses, as a value, so that tests need not wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Timing:
     """Two clocks and a sleep, all in seconds."""
 
     clock: Callable[[], float] = time.monotonic
-    """Never jumps: for waits and deadlines."""
+    """Monotonic: for waits and deadlines."""
     now: Callable[[], float] = time.time
-    """Epoch seconds: for `Retry-After` dates."""
+    """Epoch seconds: for dates that a service names."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -1,4 +1,4 @@
-"""The URLs of AEP that are used, and how many names fit into one. Pure."""
+"""URLs of AEP: their paths, their filters, which ids they can hold and how many. No I/O."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ IMPORT = "/data/foundation/import"
 CATALOG = "/data/foundation/catalog"
 
 LONGEST_URL = 1_990
-"""Characters; at 2,000 AEP answers 414 (aep-api.md §9)."""
+"""Characters; from 2,000 on AEP answers 414 (aep-api.md §9)."""
 MOST_NAMES = 50
 """Names in one URL."""
-_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-
 PAGE = 100
 """Objects in one page: the most that Catalog gives (aep-api.md §8.2)."""
 
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
 
 def url(base: str, path: str, query: Mapping[str, str] | None = None) -> str:
-    """Return a URL. Commas and colons of a filter stay as Adobe's own examples write them."""
+    """Return a URL. Commas and colons in the query are not encoded: Adobe's own examples write filters so."""
     pairs = [f"{name}={quote(value, safe=',:')}" for name, value in (query or {}).items()]
     return f"{base}{path}?{'&'.join(pairs)}" if pairs else f"{base}{path}"
 
@@ -37,17 +37,17 @@ def catalog_url(base: str, path: str, query: Mapping[str, str] | None = None) ->
 
 
 def file_url(base: str, batch: str, dataset: str, name: str) -> str:
-    """Return the URL of a file in a batch: each step of its path percent-encoded, its `/` kept (aep-api.md §6.1)."""
+    """Return the URL of a file in a batch: its name is percent-encoded, except `/` (aep-api.md §6.1)."""
     return f"{base}{IMPORT}/batches/{batch}/datasets/{dataset}/files/{quote(name, safe='/')}"
 
 
 def is_id(text: str) -> bool:
-    """Whether a text can be an id of AEP: safe in a URL, in a terminal and in Markdown."""
+    """Whether a text can be an id of AEP. Such a text is safe in a URL, in a terminal and in Markdown."""
     return _ID.fullmatch(text) is not None
 
 
 def checked_id(name: str, kind: str) -> str:
-    """Return the id. Raises `Rejected` for a text that is none: it must not end in a URL."""
+    """Return the id. Raises `Rejected` for a text that is none, so that it never becomes part of a URL."""
     if not is_id(name):
         raise Rejected(
             f"`{name}` is not the id of a {kind}",
@@ -58,7 +58,7 @@ def checked_id(name: str, kind: str) -> str:
 
 
 def chunks(names: Iterable[str], without: str) -> Iterator[list[str]]:
-    """Split names so that each part, joined by commas, keeps a URL short enough that is `without` before them."""
+    """Split names into lists that fit into one URL. `without` is that URL without the names, which commas will join."""
     room = LONGEST_URL - len(without)
     part: list[str] = []
     used = 0
@@ -74,14 +74,14 @@ def chunks(names: Iterable[str], without: str) -> Iterator[list[str]]:
 
 
 def is_plain(value: str) -> bool:
-    """Whether a value means itself in a filter: a comma is "any of", a star any text, `!` at the start "not"."""
+    """Whether a filter takes the value literally: `,`, `*`, `~` and a leading `!` are operators (aep-api.md §8.3)."""
     return bool(value) and not value.startswith("!") and not set(value) & {",", "*", "~"} and value.isprintable()
 
 
 def tag_filter(tags: Mapping[str, str]) -> str:
-    """Return Catalog's filter for batches that carry all the tags; a tag that it cannot spell is left out."""
-    return ",".join(f"{name}:{value}" for name, value in tags.items() if _is_taggable(name, value))
+    """Return Catalog's filter for batches that carry all the tags; a tag that it cannot express is left out."""
+    return ",".join(f"{name}:{value}" for name, value in tags.items() if _is_plain_tag(name) and _is_plain_tag(value))
 
 
-def _is_taggable(*parts: str) -> bool:
-    return all(is_plain(part) and ":" not in part for part in parts)
+def _is_plain_tag(text: str) -> bool:
+    return is_plain(text) and ":" not in text

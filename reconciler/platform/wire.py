@@ -1,7 +1,7 @@
-"""Our values to AEP's JSON, exactly, and AEP's JSON to our values, leniently. Pure; raises `Unreadable` only.
+"""Our values to AEP's JSON, exactly, and AEP's JSON to our values, leniently. No I/O; raises `Unreadable` only.
 
-Leniency ends where absence would be claimed: a body in which nothing can be read is never "no batches", since a
-create may rest on that.
+One thing is strict: a body in which nothing can be read is an error, never "no batches", since batches are created
+where none are found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.ports import CreateRequest
 
 PARTIAL_INGESTION_FIELD = "partialIngestionPercent"
-"""Adobe's newer pages write it so, older ones `partialIngestionPercentage`; which is honoured is unverified
+"""So Adobe's newer pages write it; older ones write `partialIngestionPercentage`. Which of them AEP reads is unverified
 (aep-api.md §13)."""
 
 REPLAY_REASON = "replace"
@@ -43,12 +43,12 @@ PROPERTIES = (
 """The properties that `Observed` is made of: what Catalog is asked for (aep-api.md §8.3)."""
 
 MOST_ERRORS = 20
-"""Errors of one batch that are kept; a bad file can cause thousands."""
+"""Errors that are kept of one batch; a bad file can cause thousands."""
 UNKNOWN_STATUS = "unknown"
 
 _REFERENCE = re.compile(r"@/batches/([A-Za-z0-9_-]{1,128})")
-_COMPLAINTS = frozenset({"error", "error_code", "errorMessage", "message", "status", "title", "detail"})
-"""Scalars under these names: an error that was sent with a status of success (aep-api.md §2.3)."""
+_ERROR_FIELDS = frozenset({"error", "error_code", "errorMessage", "message", "status", "title", "detail"})
+"""If one of these holds a scalar, the body is an error, whatever its status was (aep-api.md §2.3)."""
 
 
 # -- requests
@@ -66,7 +66,7 @@ def create_body(request: CreateRequest) -> dict[str, Json]:
         "tags": tags,
     }
     if request.predecessors:
-        # AEP marks ids that a client names by a dollar sign (aep-api.md §3.1).
+        # AEP wants a dollar sign before ids that a client sends (aep-api.md §3.1).
         predecessors: list[Json] = [f"${batch}" for batch in request.predecessors]
         body["replay"] = {"predecessors": predecessors, "reason": REPLAY_REASON}
     if "error_diagnostics" in spec:
@@ -94,7 +94,7 @@ def _csv(csv: Csv) -> dict[str, Json]:
 def merge_tags(
     current: Mapping[str, Json], assign: Mapping[str, Sequence[str]], remove: Collection[str]
 ) -> dict[str, Json]:
-    """Return the tags with some assigned and some removed; all others stay exactly as AEP has them."""
+    """Return the tags with some assigned and some removed; all others stay exactly as AEP sent them."""
     assigned: dict[str, Json] = {name: list(values) for name, values in assign.items()}
     kept = {name: value for name, value in current.items() if name not in remove}
     return {**kept, **assigned}
@@ -122,12 +122,12 @@ class Page:
     """One page of a listing."""
 
     size: int
-    """Entries that the service sent, readable or not: what tells a full page from the last one."""
+    """Entries that the service sent, readable or not: fewer than a full page end the listing."""
     batches: tuple[Observed, ...]
 
 
 def read_page(body: Json) -> Page:
-    """Return the batches of a Catalog answer, a map by id (aep-api.md §8.1); a list of objects is understood too."""
+    """Return the batches of a Catalog answer: a map by id (aep-api.md §8.1), or a list of objects."""
     batches = tuple(_observed(batch, fields) for batch, fields in read_objects(body).items())
     return Page(len(_entries(body)), batches)
 
@@ -135,11 +135,11 @@ def read_page(body: Json) -> Page:
 def read_objects(body: Json) -> dict[str, dict[str, Json]]:
     """Return the objects of a Catalog answer by id; entries that are no objects are skipped.
 
-    Raises `Unreadable` when there are entries and none is an object, when it is an error in disguise, and for an id
-    that is none.
+    Raises `Unreadable` if there are entries but no object among them, if the body is an error that came with a status
+    of success, and for an id that is none.
     """
     entries = _entries(body)
-    if any(not isinstance(value, dict) and name in _COMPLAINTS for name, value in entries):
+    if any(not isinstance(value, dict) and name in _ERROR_FIELDS for name, value in entries):
         raise Unreadable("the body is an error message")
     objects = {name: value for name, value in entries if isinstance(value, dict)}
     if not objects and any(value is not None for _, value in entries):
@@ -171,7 +171,7 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
         multiline=_flag(shape.get("isMultiLineJson")),
         created=_whole(fields.get("created")),
         updated=_whole(fields.get("updated")),
-        predecessors=tuple(map(_bare, _texts(replay.get("predecessors")))),
+        predecessors=tuple(map(_bare_id, _texts(replay.get("predecessors")))),
         replay_reason=_text(replay.get("reason")),
         errors=tuple(_errors(fields.get("errors"))),
         records=_count(fields, "recordCount", "outputRecordCount", "recordsWritten", "inputRecordCount"),
@@ -180,7 +180,7 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
 
 
 def _count(fields: Mapping[str, Json], *names: str) -> int | None:
-    """The first of some counts that is told, in the batch or in its `metrics` (aep-api.md §8.4)."""
+    """The first of these counts that the batch or its `metrics` hold (aep-api.md §8.4)."""
     metrics = _map(fields.get("metrics"))
     counts = (_whole(side.get(name)) for side in (fields, metrics) for name in names)
     return next((count for count in counts if count is not None), None)
@@ -200,8 +200,8 @@ def _errors(errors: Json) -> list[str]:
     return lines
 
 
-def _bare(reference: str) -> str:
-    """The id within `$ID` or `${ID}`: the answer echoes it bare, but nobody promised that (aep-api.md §3.1)."""
+def _bare_id(reference: str) -> str:
+    """The id within `$ID` or `${ID}`: answers show it bare, but no document promises that (aep-api.md §3.1)."""
     return reference.removeprefix("$").removeprefix("{").removesuffix("}")
 
 
@@ -214,13 +214,13 @@ def _list(value: Json) -> list[Json]:
 
 
 def _texts(value: Json) -> list[str]:
-    """One tag may be a list, an empty list, or a bare scalar (aep-api.md §4)."""
+    """The texts of a list, or of a bare scalar: a tag can be either (aep-api.md §4)."""
     values = value if isinstance(value, list) else [value]
     return [text for each in values if (text := _text(each)) is not None]
 
 
 def _text(value: Json) -> str | None:
-    if isinstance(value, str):  # nearly always, and a refresh asks a million times
+    if isinstance(value, str):  # nearly always, and a refresh calls this a million times
         return value if value.isascii() else _clean(value)
     match value:
         case bool():
@@ -232,7 +232,7 @@ def _text(value: Json) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """Without halves of surrogate pairs, which JSON can spell and no file or terminal can take."""
+    """The text without lone surrogates, which JSON can hold and no file or terminal can."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from reconciler.core import errors
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "reconciler"
@@ -25,7 +28,7 @@ NAMELESS = {
     "service",
     "services",
 }
-HEAVY = ("httpx", "pydantic", "deepdiff", "yaml", "starlette", "uvicorn", "tenacity", "sqlite3")
+HEAVY = ("httpx", "pydantic", "deepdiff", "yaml", "starlette", "uvicorn", "sqlite3")
 
 
 def test_import_contracts_hold() -> None:
@@ -42,7 +45,7 @@ def test_validate_needs_no_event_loop_and_no_network(tmp_path: Path) -> None:
         "import sys\n"
         "from reconciler.cli import run\n"
         f"run(['-C', {str(tmp_path)!r}, 'validate'])\n"
-        "unneeded = {'asyncio', 'httpx', 'filelock', 'tenacity', 'deepdiff'} & sys.modules.keys()\n"
+        "unneeded = {'asyncio', 'httpx', 'filelock', 'deepdiff'} & sys.modules.keys()\n"
         "sys.stderr.write(','.join(sorted(unneeded)))\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -67,6 +70,47 @@ def test_every_module_and_public_name_says_what_it_is() -> None:
             and not ast.get_docstring(node)
         )
     assert not silent
+
+
+def mapped_modules(package: Path) -> set[str]:
+    """The modules that the map in a package's docstring names; empty if it has none.
+
+    A map has lines of one or two columns `name  text` or `name, name  text`, at least two blanks between them.
+    """
+    names: set[str] = set()
+    for line in (ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or "").splitlines():
+        cells = re.split(r"\s{2,}", line.strip())
+        if len(cells) > 1 and re.fullmatch(r"[a-z_]+(, [a-z_]+)*", cells[0]):
+            names.update(name for cell in cells[::2] for name in cell.split(", "))
+    return names
+
+
+MAPS = {package.parent: names for package in FILES if package.stem == "__init__" and (names := mapped_modules(package))}
+
+
+@pytest.mark.parametrize("folder", MAPS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_the_map_of_a_package_names_each_of_its_modules(folder: Path) -> None:
+    assert MAPS[folder] == {path.stem for path in folder.glob("*.py")} - {"__init__"}
+
+
+def test_packages_of_many_modules_have_a_map() -> None:
+    mapped = {str(folder.relative_to(PACKAGE)) for folder in MAPS}
+    core = {"core/manifests", "core/states", "core/plans"}
+    assert {"apply", "storage", "files", "refresh", "platform", *core} <= mapped
+
+
+def test_the_drawn_tree_of_errors_is_the_tree_of_classes() -> None:
+    def drawn(kind: type[Exception]) -> list[str]:
+        children = [each for each in kind.__subclasses__() if each.__module__.startswith("reconciler.")]
+        lines = [kind.__name__]
+        for child in children:
+            is_last = child is children[-1]
+            first, *others = drawn(child)
+            lines.append(f"{'└' if is_last else '├'} {first}")
+            lines += [f"{' ' if is_last else '│'} {line}" for line in others]
+        return lines
+
+    assert re.findall(r"(?m)^ {4}([│├└ ]*\w+)", errors.__doc__ or "") == drawn(errors.ReconcilerError)
 
 
 def test_functions_are_of_one_thought() -> None:

@@ -25,8 +25,7 @@ from reconciler.core.batch import Record
 from reconciler.core.pace import Pace
 from reconciler.core.plans.planner import PlanInputs, make_plan
 from reconciler.core.states.state import State
-from reconciler.platform import Patience as Retries
-from reconciler.platform import open_platform
+from reconciler.platform import Retries, open_platform
 from reconciler.refresh import RefreshRequest, refresh
 from reconciler.session import open_store
 from reconciler.settings import Endpoints, ReadyToken, Secret
@@ -101,7 +100,7 @@ class Bench:
             declared.environment,
             endpoints=Endpoints(url, url),
             pace=Pace(parallelism=self.parallelism, rate=rate),
-            patience=Retries(),
+            retries=Retries(),
         )
 
     def a_run(self, declared: Declared, platform: Platform, ledger: Ledger) -> Run:

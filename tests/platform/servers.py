@@ -10,7 +10,7 @@ import httpx
 
 from reconciler.core.manifests.project import Environment
 from reconciler.core.pace import Pace
-from reconciler.platform import Patience, open_platform
+from reconciler.platform import Retries, open_platform
 from reconciler.ports import CreateRequest, Platform
 from reconciler.settings import ReadyToken, Secret, ServerToServer
 from tests.platform.virtual import TIMING
@@ -47,9 +47,9 @@ async def talking_to(
 ) -> AsyncIterator[Platform]:
     """A platform whose network is the server."""
     transport = server if isinstance(server, httpx.AsyncBaseTransport) else _Serving(server)
-    patience = Patience(deadline, TIMING, on_retry)
+    retries = Retries(deadline, TIMING, on_retry)
     async with open_platform(
-        credentials, ENVIRONMENT, pace=Pace(parallelism=parallelism, rate=rate), patience=patience, transport=transport
+        credentials, ENVIRONMENT, pace=Pace(parallelism=parallelism, rate=rate), retries=retries, transport=transport
     ) as platform:
         yield platform
 
@@ -65,7 +65,7 @@ class _Serving(httpx.AsyncBaseTransport):
 
 
 class Script:
-    """Answers each request with the next of its steps, and keeps the requests; the last step is for all that follow."""
+    """Answers each request with the next of its steps, and repeats the last one; keeps the requests."""
 
     def __init__(self, *steps: httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]) -> None:
         self._steps = list(steps)
@@ -91,7 +91,7 @@ def a_request(spec: Spec | None = None, predecessors: tuple[str, ...] = ()) -> C
 
 
 async def nothing() -> None:
-    """An `about_to_send` that has nothing to do."""
+    """An `about_to_send` that does nothing."""
 
 
 def a_batch(status: str = "loading", *, external_id: str = EXTERNAL, **fields: Json) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-"""The adapter and the emulator, which were written apart: a misreading of one shows at the other."""
+"""The adapter against the emulator: two independent readings of the API, so a misreading of one shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from reconciler.emulator import (
     Truncate,
     World,
 )
-from reconciler.platform import Patience, open_platform
+from reconciler.platform import Retries, open_platform
 from reconciler.ports import CreateRequest, Verb
 from tests.platform.servers import CLIENT_SECRET, DATASET, ENVIRONMENT, KEY, SERVER_TO_SERVER, nothing
 from tests.platform.virtual import TIMING, clock, run
@@ -53,7 +53,7 @@ async def connected(emulator: Emulator, deadline: float = 30.0, rate: int = 60_0
         SERVER_TO_SERVER,
         ENVIRONMENT,
         pace=Pace(rate=rate),
-        patience=Patience(deadline, TIMING),
+        retries=Retries(deadline, TIMING),
         transport=emulator.transport(),
     ) as platform:
         yield platform

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Ims:
-    """A token server and, behind it, AEP: tokens live for so many seconds of the virtual clock."""
+    """A token server and AEP in one: tokens are valid for `life` seconds of the virtual clock."""
 
     def __init__(self, life: float = 86_399, latency: float = 0.0) -> None:
         self.life = life

@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.core.errors import NeverSent, SettingsInvalid
 from reconciler.core.pace import Pace
-from reconciler.platform import Patience, open_platform
+from reconciler.platform import Retries, open_platform
 from reconciler.platform.build import _clients
 from reconciler.platform.catalog import AepCatalog
 from reconciler.platform.ingestion import AepIngestion
@@ -133,11 +133,11 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
 
 
 class Socket:
-    """A tiny HTTP server on a real socket: answers each request with the JSON for its path."""
+    """A small HTTP server on a real socket: answers each request with the JSON for its path."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
-        self.flying = self.most = 0
+        self.in_flight = self.most = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -146,10 +146,10 @@ class Socket:
                 length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
                 await reader.readexactly(int(length[0].split(b":")[1]) if length else 0)
                 self.heads.append(head)
-                self.flying += 1
-                self.most = max(self.most, self.flying)
+                self.in_flight += 1
+                self.most = max(self.most, self.in_flight)
                 await asyncio.sleep(0.02)
-                self.flying -= 1
+                self.in_flight -= 1
                 body = json.dumps(self._answer(head)).encode()
                 writer.write(b"HTTP/1.1 201 Created\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
                 await writer.drain()
@@ -176,7 +176,7 @@ def test_over_a_real_socket_wide_and_with_a_proxy_variable_set(monkeypatch: pyte
             ENVIRONMENT,
             endpoints=Endpoints(url, url),
             pace=Pace(parallelism=40),
-            patience=Patience(20),
+            retries=Retries(20),
         ) as platform:
             assert await platform.ingestion.create(a_request(), about_to_send=nothing) == "B1"
             assert all(await asyncio.gather(*(platform.catalog.dataset_exists(DATASET) for _ in range(200))))
@@ -195,7 +195,7 @@ def test_over_a_real_socket_wide_and_with_a_proxy_variable_set(monkeypatch: pyte
 def test_where_nobody_listens_nothing_is_sent() -> None:
     async def main() -> None:
         nowhere = Endpoints("http://127.0.0.1:9", "http://127.0.0.1:9")
-        async with open_platform(READY, ENVIRONMENT, endpoints=nowhere, patience=Patience(0.3)) as platform:
+        async with open_platform(READY, ENVIRONMENT, endpoints=nowhere, retries=Retries(0.3)) as platform:
             await platform.ingestion.create(a_request(), about_to_send=nothing)
 
     with pytest.raises(NeverSent) as caught:

@@ -1,4 +1,4 @@
-"""Actions and tags: a lost answer is looked into before anything is repeated, and nobody's tags are undone."""
+"""Actions and tags: after a lost answer the batch is read before anything is repeated, and no other tags are undone."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ def test_what_is_no_id_is_not_acted_on() -> None:
 # -- tags
 
 
-class Tagged:
-    """One batch that Catalog keeps, with a version; `foreign` hands change it between our read and our write."""
+class TaggedBatch:
+    """A Catalog with one batch. Somebody else changes it `foreign` times, each between our read and our write."""
 
     def __init__(self, tags: dict[str, Json], *, foreign: int = 0, etag: str | None = "{}") -> None:
         self.tags = tags
@@ -193,14 +193,14 @@ class Tagged:
         return httpx.Response(200, headers=headers, json={"B1": {"tags": self.tags, "version": self.version}})
 
 
-async def change(server: Tagged | Script, assign: dict[str, list[str]], remove: set[str] | None = None) -> None:
+async def change(server: TaggedBatch | Script, assign: dict[str, list[str]], remove: set[str] | None = None) -> None:
     async with talking_to(server) as platform:
         await platform.ingestion.change_tags("B1", assign, remove or set())
 
 
 @pytest.mark.parametrize("etag", ["{}", '"{}"', 'W/"{}"', None])
 def test_tags_are_merged_under_the_version_that_was_read(etag: str | None) -> None:
-    server = Tagged({"acp_producer": ["x"], "flag": True, "empty": [], "team": ["old"], "gone": ["y"]}, etag=etag)
+    server = TaggedBatch({"acp_producer": ["x"], "flag": True, "empty": [], "team": ["old"], "gone": ["y"]}, etag=etag)
     run(change(server, {"team": ["crm"]}, {"gone"}))
     assert server.tags == {"acp_producer": ["x"], "flag": True, "empty": [], "team": ["crm"]}
     read, write = server.requests
@@ -212,19 +212,19 @@ def test_tags_are_merged_under_the_version_that_was_read(etag: str | None) -> No
 
 
 def test_what_is_so_already_is_not_written() -> None:
-    server = Tagged({"team": ["crm"]})
+    server = TaggedBatch({"team": ["crm"]})
     run(change(server, {"team": ["crm"]}, {"never"}))
     assert [request.method for request in server.requests] == ["GET"]
 
 
 def test_a_faster_hand_is_merged_too() -> None:
-    server = Tagged({"team": ["old"]}, foreign=3)
+    server = TaggedBatch({"team": ["old"]}, foreign=3)
     run(change(server, {"team": ["crm"]}))
     assert server.tags == {"team": ["crm"], "foreign-0": ["x"], "foreign-1": ["x"], "foreign-2": ["x"]}
 
 
 def test_a_hand_that_is_always_faster_is_a_conflict() -> None:
-    server = Tagged({"team": ["old"]}, foreign=100)
+    server = TaggedBatch({"team": ["old"]}, foreign=100)
     with pytest.raises(Conflict) as caught:
         run(change(server, {"team": ["crm"]}))
     assert len(server.requests) == 10
@@ -232,7 +232,7 @@ def test_a_hand_that_is_always_faster_is_a_conflict() -> None:
 
 
 def test_a_lost_answer_is_looked_into() -> None:
-    server = Tagged({"team": ["old"]})
+    server = TaggedBatch({"team": ["old"]})
     server.lost_answers = 1
     run(change(server, {"team": ["crm"]}))
     assert [request.method for request in server.requests] == ["GET", "PATCH", "GET"]

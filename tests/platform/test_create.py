@@ -1,4 +1,4 @@
-"""A create: what each answer means, when it may be sent again, and what the engine hears before it leaves."""
+"""A create: what each answer means, when it is sent again, and when `about_to_send` is awaited."""
 
 from __future__ import annotations
 
@@ -217,16 +217,16 @@ def test_what_the_engine_refuses_at_the_last_moment_does_not_leave() -> None:
     assert len(script.requests) == 1
 
 
-def test_creations_keep_to_the_rate_and_the_width() -> None:
+def test_creations_keep_to_the_rate_and_the_concurrency_limit() -> None:
     async def main() -> tuple[float, int]:
-        flying = most = 0
+        in_flight = most = 0
 
         async def serve(_: httpx.Request) -> httpx.Response:
-            nonlocal flying, most
-            flying += 1
-            most = max(most, flying)
+            nonlocal in_flight, most
+            in_flight += 1
+            most = max(most, in_flight)
             await asyncio.sleep(0.4)
-            flying -= 1
+            in_flight -= 1
             return CREATED
 
         async with talking_to(serve, parallelism=4, rate=300) as platform:

@@ -55,7 +55,7 @@ OPERATIONS: dict[str, Callable[[Platform], Awaitable[object]]] = {
 
 
 def echo(status: int) -> Server:
-    """A server that shows everything that it was told, in body, headers and reason."""
+    """A server whose answers repeat everything that it received, in body and headers."""
 
     def serve(request: httpx.Request) -> httpx.Response:
         if "ims" in request.url.host:
@@ -67,7 +67,7 @@ def echo(status: int) -> Server:
 
 
 def burst(request: httpx.Request) -> httpx.Response:
-    """Fails as h11 does, which shows the header that it does not like."""
+    """Fails as h11 does, whose message repeats the header that it refuses."""
     if "ims" in request.url.host:
         return httpx.Response(200, json={"access_token": ISSUED, "expires_in": 86_399})
     raise httpx.LocalProtocolError(f"Illegal header value {SECRETS}")

@@ -1,4 +1,4 @@
-"""What we ask, against Adobe's own description of it, where that is at hand."""
+"""Our requests against Adobe's OpenAPI files, where these are beside the repository."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def resolved(spec: dict[str, Any], node: Any) -> Any:
 
 
 def operation(request: httpx.Request) -> dict[str, Any]:
-    """Adobe's description of what was asked."""
+    """Adobe's description of the operation that was called."""
     base = next(base for base in SERVICES if request.url.path.startswith(base))
     spec = specification(SERVICES[base])
     path = request.url.path.removeprefix(base)
@@ -67,7 +67,7 @@ def operation(request: httpx.Request) -> dict[str, Any]:
 
 
 def complaints(request: httpx.Request) -> set[str]:
-    """What Adobe's description does not like about a request."""
+    """What is wrong with a request by Adobe's description."""
     described = operation(request)
     parameters = described["parameters"]
     query = {each["name"]: each for each in parameters if each["in"] == "query"}
@@ -88,7 +88,7 @@ def complaints(request: httpx.Request) -> set[str]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, with top-level fields that it does not know forbidden; `required: [format]` sits too deep there."""
+    """The schema, with top-level fields that it does not know forbidden."""
     return {**schema, "additionalProperties": False}
 
 

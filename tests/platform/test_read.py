@@ -1,4 +1,4 @@
-"""Reading Catalog: pages, chunks, filters that are not trusted, and absence that is never guessed."""
+"""Reading Catalog: pages, chunks, filters that are not trusted, and when something is said not to exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files on their way: one PUT or parts, taken up where they ended, never a part twice, never a short body."""
+"""Uploads: one PUT or parts, resumed where they ended, no part twice, no body that is too short."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reconciler.core.errors import ContentChanged, Rejected
 from reconciler.core.pace import Pace
 from reconciler.emulator import Answer, Behaviour, Cut, Emulator, Fault, Faults, Moment, World
-from reconciler.platform import Patience, open_platform, uploads
+from reconciler.platform import Retries, open_platform, uploads
 from reconciler.platform.uploads import missing
 from reconciler.ports import CreateRequest, FilePlace, Verb
 from tests.platform.servers import CLIENT_SECRET, DATASET, ENVIRONMENT, KEY, SERVER_TO_SERVER, nothing
@@ -67,7 +67,7 @@ async def connected(emulator: Emulator) -> AsyncIterator[tuple[Platform, str]]:
     async with open_platform(
         SERVER_TO_SERVER,
         ENVIRONMENT,
-        patience=Patience(60.0, TIMING),
+        retries=Retries(60.0, TIMING),
         transport=emulator.transport(),
         pace=Pace(part_bytes=PART),
     ) as platform:

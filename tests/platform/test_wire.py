@@ -1,4 +1,4 @@
-"""Our values to AEP's JSON, exactly; AEP's JSON to our values, leniently but never into a false absence."""
+"""Our values to AEP's JSON, exactly; AEP's JSON to our values, leniently; what cannot be read is never "no batches"."""
 
 from __future__ import annotations
 

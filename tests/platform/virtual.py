@@ -1,4 +1,4 @@
-"""An event loop whose time is a number: sleeping takes none, and everything due wakes in its order."""
+"""An event loop with a virtual clock: sleeping takes no time, and sleepers wake in the order of their times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPOCH = 1_767_225_600.0
 
 
 class _Selector(selectors.DefaultSelector):
-    """Instead of waiting, moves the clock."""
+    """Advances the clock instead of waiting."""
 
     def __init__(self, advance: Callable[[float], None]) -> None:
         super().__init__()

@@ -6,5 +6,5 @@ plan         the result, as values            policy       limits and suspicion
 approval     that or less, never more         events       what a run tells, and its account
 document     a plan as JSON                   planfile     a saved plan, read back
 attributes   what differs, for people         schema       JSON Schema of a plan
-bookmark     up to where Catalog was read
+bookmark     up to where Catalog was read     prior        what stands at an address before the plan
 """
