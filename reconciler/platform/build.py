@@ -14,11 +14,10 @@ from reconciler.core.errors import SettingsInvalid
 from reconciler.core.pace import DEFAULT, Pace
 from reconciler.platform.auth import GatewayAuth, Tokens
 from reconciler.platform.catalog import AepCatalog
-from reconciler.platform.concurrency import ConcurrencyLimit
 from reconciler.platform.exchange import Exchange
 from reconciler.platform.ingestion import AepIngestion
-from reconciler.platform.rate import RateLimit
 from reconciler.platform.retry import Retries
+from reconciler.platform.throttling import ConcurrencyLimit, RateLimit
 from reconciler.ports import Platform
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
     from reconciler.platform.auth import GatewayAuth, Tokens
-    from reconciler.platform.concurrency import ConcurrencyLimit
     from reconciler.platform.problems import Operation
-    from reconciler.platform.rate import RateLimit
     from reconciler.platform.retry import Retries
+    from reconciler.platform.throttling import ConcurrencyLimit, RateLimit
     from reconciler.settings import Redactor
 
 T = TypeVar("T")

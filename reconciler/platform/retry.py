@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.platform.problems import Failure
-from reconciler.platform.timing import Timing
+from reconciler.platform.throttling import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

@@ -17,7 +17,7 @@ from reconciler.platform.problems import (
 
 if TYPE_CHECKING:
     from reconciler.platform.problems import Failure, Operation
-    from reconciler.platform.timing import Timing
+    from reconciler.platform.throttling import Timing
     from reconciler.settings import Redactor
 
 ATTEMPT_SECONDS = 120.0

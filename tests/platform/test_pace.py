@@ -8,8 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from reconciler.platform.concurrency import ConcurrencyLimit
-from reconciler.platform.rate import RateLimit
+from reconciler.platform.throttling import ConcurrencyLimit, RateLimit
 from tests.platform.virtual import TIMING, clock, run
 
 

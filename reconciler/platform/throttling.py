@@ -1,19 +1,38 @@
-"""How many requests may be in flight: fewer while AEP throttles, more again while it does not, always at least one.
+"""How many requests may be in flight, how many creations a minute may be sent, and the clocks that both go by.
 
-Additive increase and multiplicative decrease, as in TCP: the right limit need not be known.
+Fewer requests while AEP throttles, more again while it does not, always at least one: additive increase and
+multiplicative decrease, as in TCP, so the right limit need not be known. Creations follow the generic cell rate
+algorithm, so that no minute holds more than allowed: AEP allows 2,000 to one user, shared with whatever else that user
+runs (aep-api.md §9).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from reconciler.platform.timing import Timing
+MINUTE = 60.0
+LARGEST_BURST = 10
+ROUNDING = 1e-9
+"""Relative slack, so that float rounding never lets one more into a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Two clocks and a sleep, all in seconds."""
+
+    clock: Callable[[], float] = time.monotonic
+    """Monotonic: for waits and deadlines."""
+    now: Callable[[], float] = time.time
+    """Epoch seconds: for dates that a service names."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class ConcurrencyLimit:
@@ -98,3 +117,29 @@ class ConcurrencyLimit:
             if not slot.cancelled():
                 self._in_flight += 1
                 slot.set_result(None)
+
+
+class RateLimit:
+    """At most `per_minute` turns in any sixty seconds, a few of them at once after a pause."""
+
+    def __init__(self, per_minute: int, timing: Timing) -> None:
+        self._timing = timing
+        # The burst must fit into the minute as well: it costs at most 2 % of the rate.
+        burst = min(LARGEST_BURST, 1 + per_minute // 50)
+        self._interval = MINUTE / (per_minute - burst + 1) * (1 + ROUNDING)
+        self._tolerance = (burst - 1) * self._interval
+        self._due = float("-inf")
+        """When the next turn would be due if all had come at equal intervals."""
+        self._turns = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the next turn. It is used up when the block ends without an error; until then all others wait.
+
+        So a turn that waits for its slot inside the block is counted when its request really starts.
+        """
+        async with self._turns:
+            while (wait := self._due - self._tolerance - self._timing.clock()) > 0:
+                await self._timing.sleep(wait)
+            yield
+            self._due = max(self._due, self._timing.clock()) + self._interval
