@@ -122,8 +122,8 @@ class Ingestion(Protocol):
     async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
         """Create the batch and return its id.
 
-        `about_to_send` is awaited when it is this request's turn, right before each time it is sent. Raises `Rejected` (a
-        definite no), `NeverSent` or `Throttled` (no effect, and the deadline has passed) or `OutcomeUnknown`.
+        `about_to_send` is awaited when it is this request's turn, right before each time it is sent. Raises `Rejected`
+        (a definite no), `NeverSent` or `Throttled` (no effect, and the deadline has passed) or `OutcomeUnknown`.
         """
         ...
 
