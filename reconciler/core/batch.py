@@ -148,8 +148,8 @@ class Desired:
     """Where it is declared: resolved to line and column only when a diagnostic needs it."""
     external_id: str | None = None
     """The manifest's own external id, else None: then it is derived (`identity.external_id`)."""
-    files: tuple[str, ...] = ()
-    """Glob patterns of its content, with placeholders filled in."""
+    globs: tuple[str, ...] = ()
+    """Which files it is to hold: `files` of the manifest, with placeholders filled in."""
     complete: bool = False
     content: tuple[File, ...] | None = None
     """The files that the globs name, sorted by name; None where the manifest names none: then nobody compares them."""

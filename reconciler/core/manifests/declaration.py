@@ -26,7 +26,8 @@ class BatchManifest:
     each: tuple[tuple[str, tuple[str, ...] | Range], ...] = ()
     """Dimensions in the order written: name, and its keys or dates."""
     external_id: str | None = None
-    files: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    """`files` as written."""
     complete: bool = False
     has_placeholders: bool = False
     """Whether any text has braces, so that it has to be filled in for each address."""

@@ -94,11 +94,11 @@ class _Family:
         fill_in = _filler(batch) if batch.has_placeholders else None
         for combination in product(*keys):
             address = "/".join((prefix, *combination))
-            spec, external_id, files = (batch.spec, batch.external_id, batch.files)
+            spec, external_id, globs = batch.spec, batch.external_id, batch.globs
             if fill_in is not None:
-                spec, external_id, files = fill_in(combination)
+                spec, external_id, globs = fill_in(combination)
             yield Desired(
-                address, self.dataset_id, spec, batch.lifecycle, batch.place, external_id, files, batch.complete
+                address, self.dataset_id, spec, batch.lifecycle, batch.place, external_id, globs, batch.complete
             )
 
 
@@ -160,7 +160,7 @@ def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str
     """Prepare the texts of a batch, so that each address costs only the joining."""
     tags = {name: [_bind(text, batch) for text in texts] for name, texts in batch.spec.get("tags", {}).items()}
     is_tagged = any(has_braces(text) for texts in batch.spec.get("tags", {}).values() for text in texts)
-    files = [_bind(text, batch) for text in batch.files]
+    globs = [_bind(text, batch) for text in batch.globs]
     external_id = None if batch.external_id is None else _bind(batch.external_id, batch)
 
     def fill_in(keys: tuple[str, ...]) -> tuple[Spec, str | None, tuple[str, ...]]:
@@ -168,7 +168,7 @@ def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str
         if is_tagged:
             spec = {**spec, "tags": {name: [fill(text, keys) for text in texts] for name, texts in tags.items()}}
         own_id = None if external_id is None else fill(external_id, keys)
-        return spec, own_id, tuple([fill(text, keys) for text in files])
+        return spec, own_id, tuple([fill(text, keys) for text in globs])
 
     return fill_in
 
