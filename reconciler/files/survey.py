@@ -16,7 +16,6 @@ from reconciler.core.data_files import (
     name_flaw,
     rules_of,
 )
-from reconciler.core.diagnostics import Diagnostic, Place
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.wording import quoted
 from reconciler.files.glob import Outside, Tree
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Desired, Spec
+    from reconciler.core.diagnostics import Diagnostic, Place
     from reconciler.core.manifests.source import Source
     from reconciler.files.fingerprints import Fingerprints
 
@@ -72,7 +72,7 @@ class _Surveyor:
     def of(self, desired: Desired) -> tuple[Local, ...]:
         by_name: dict[str, Local] = {}
         for index, glob in enumerate(desired.globs):
-            place = Place(desired.place.file, desired.place.document, (*desired.place.route, "files", index))
+            place = desired.place.below("files", index)
             for local in self._matches(glob, desired, place):
                 other = by_name.setdefault(local.name, local)
                 if other.path != local.path:
@@ -137,7 +137,7 @@ class _Surveyor:
                 counts[name] = counts.get(name, 0) + 1
                 places.setdefault(name, each.place)
                 if not each.globs:
-                    place = replace(each.place, route=(*each.place.route, "complete"))
+                    place = each.place.below("complete")
                     hint = "name its `files`, or leave completing to the job that uploads them"
                     self._note(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
         for name, count in counts.items():
