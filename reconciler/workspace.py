@@ -83,7 +83,7 @@ def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declare
     if has_errors(found):
         raise ManifestInvalid(in_order(found))
     known = Fingerprints(state_path(workspace, environment.name).with_suffix(FINGERPRINTS))
-    if any(each.files for each in desired):
+    if any(each.globs for each in desired):
         known.load()
     surveyed = survey(workspace.root, desired, sources, known)
     found = in_order((*found, *surveyed.diagnostics))

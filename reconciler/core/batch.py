@@ -183,8 +183,8 @@ class Desired:
     """Where it is declared; line and column are looked up only for a diagnostic."""
     external_id: str | None = None
     """The manifest's own external id, else None: then it is derived (`identity.external_id`)."""
-    files: tuple[str, ...] = ()
-    """Glob patterns of its content, with placeholders filled in."""
+    globs: tuple[str, ...] = ()
+    """Which files it is to hold: `files` of the manifest, with placeholders filled in."""
     complete: bool = False
     content: tuple[File, ...] | None = None
     """The files that the globs name, sorted by name; None where it declares none: files are not compared."""

@@ -26,6 +26,10 @@ class Span:
     """The whole source line, without its line break: what the caret stands under."""
 
 
+Route = tuple[str | int, ...]
+"""Keys and indices, from a document's root or from a value in it; the empty route is that root or value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A symbolic place in a manifest: resolved to a `Span` only when a diagnostic needs it."""
@@ -33,8 +37,12 @@ class Place:
     file: str
     document: int
     """Zero-based number of the YAML document within the file."""
-    route: tuple[str | int, ...]
-    """Keys and indices from the document's root; an empty route is the document itself."""
+    route: Route
+    """From the document's root."""
+
+    def below(self, *steps: str | int) -> Place:
+        """Return a place inside the value that stands at this one."""
+        return Place(self.file, self.document, (*self.route, *steps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from reconciler.core.data_files import (
     name_flaw,
     rules_of,
 )
-from reconciler.core.diagnostics import Diagnostic, Place
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.wording import quoted
 from reconciler.files.glob import Outside, Tree
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Desired, Spec
+    from reconciler.core.diagnostics import Diagnostic, Place
     from reconciler.core.manifests.source import Source
     from reconciler.files.fingerprints import Fingerprints
 
@@ -43,7 +43,7 @@ class Survey:
 def survey(root: Path, desired: Sequence[Desired], sources: Sequence[Source], known: Fingerprints) -> Survey:
     """Find and check the files of every batch; opens only those whose beginning was never looked at. Raises nothing."""
     surveyor = _Surveyor(Tree(realpath(root)), known)
-    files = {each.address: surveyor.of(each) for each in desired if each.files}
+    files = {each.address: surveyor.of(each) for each in desired if each.globs}
     surveyor.check_completion(desired)
     return Survey(files, tuple(resolve(surveyor.findings.values(), sources)))
 
@@ -71,9 +71,9 @@ class _Surveyor:
 
     def of(self, desired: Desired) -> tuple[Local, ...]:
         by_name: dict[str, Local] = {}
-        for index, text in enumerate(desired.files):
-            place = Place(desired.place.file, desired.place.document, (*desired.place.route, "files", index))
-            for local in self._matches(text, desired, place):
+        for index, glob in enumerate(desired.globs):
+            place = desired.place.below("files", index)
+            for local in self._matches(glob, desired, place):
                 other = by_name.setdefault(local.name, local)
                 if other.path != local.path:
                     self._twice(local, other, place)
@@ -81,14 +81,14 @@ class _Surveyor:
             self._note(flaw, desired.place)
         return tuple(by_name[name] for name in sorted(by_name))
 
-    def _matches(self, text: str, desired: Desired, place: Place) -> Iterator[Local]:
+    def _matches(self, glob: str, desired: Desired, place: Place) -> Iterator[Local]:
         try:
-            matches = list(self.tree.glob(text))
+            matches = list(self.tree.glob(glob))
         except Outside as error:
             self._note(_outside(self.tree.shown(error.folder)), place)
             return
         except OSError as error:
-            self._unreadable(quoted(text), error, place)
+            self._unreadable(quoted(glob), error, place)
             return
         rules = rules_of(desired.spec)
         for name, path in matches:
@@ -98,7 +98,7 @@ class _Surveyor:
                 yield local
         if not matches:
             hint = "check the path: globs are relative to the repository's root, and `*` does not match a `/`"
-            self._note(Flaw("no-files", f"{quoted(text)} matches no file", hint), place)
+            self._note(Flaw("no-files", f"{quoted(glob)} matches no file", hint), place)
 
     def _local(self, name: str, path: str, place: Place) -> Local | None:
         """The file, if it is one of the repository."""
@@ -136,8 +136,8 @@ class _Surveyor:
                 name = each.address.partition("/")[0]
                 counts[name] = counts.get(name, 0) + 1
                 places.setdefault(name, each.place)
-                if not each.files:
-                    place = replace(each.place, route=(*each.place.route, "complete"))
+                if not each.globs:
+                    place = each.place.below("complete")
                     hint = "name its `files`, or leave completing to the job that uploads them"
                     self._note(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
         for name, count in counts.items():

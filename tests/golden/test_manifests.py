@@ -61,7 +61,7 @@ def shown(desired: Desired) -> str:
         "dataset": desired.dataset,
         "spec": desired.spec or None,
         "external_id": desired.external_id,
-        "files": desired.files or None,
+        "files": desired.globs or None,
         "complete": desired.complete or None,
         "lifecycle": None if desired.lifecycle == Lifecycle() else repr(desired.lifecycle),
     }

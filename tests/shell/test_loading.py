@@ -58,7 +58,7 @@ class Memory:
 
 
 def wanted(*files: File, address: str = ADDRESS, complete: bool = True, spec: Spec | None = None) -> Desired:
-    return replace(desired(address, spec=spec), files=("*",), content=files, complete=complete)
+    return replace(desired(address, spec=spec), globs=("*",), content=files, complete=complete)
 
 
 def carry(

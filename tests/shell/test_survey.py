@@ -25,8 +25,8 @@ JSON = Spec(format="json")
 LINE = b'{"a": 1}\n'
 
 
-def wanted(*files: str, spec: Spec | None = None, complete: bool = False) -> Desired:
-    return replace(desired(spec=spec or JSON), files=files, complete=complete)
+def wanted(*globs: str, spec: Spec | None = None, complete: bool = False) -> Desired:
+    return replace(desired(spec=spec or JSON), globs=globs, complete=complete)
 
 
 def put(root: Path, *names: str, data: bytes = LINE) -> None:
@@ -42,14 +42,14 @@ def surveyed(root: Path, each: Desired, known: Fingerprints | None = None) -> Su
     return survey(root, [each], [], known or Fingerprints(root / "cache"))
 
 
-def names(root: Path, *files: str) -> list[str]:
-    found = surveyed(root, wanted(*files))
+def names(root: Path, *globs: str) -> list[str]:
+    found = surveyed(root, wanted(*globs))
     assert not found.diagnostics, found.diagnostics
     return [local.name for local in found.files[ADDRESS]]
 
 
-def codes(root: Path, *files: str, spec: Spec | None = None, complete: bool = False) -> list[str]:
-    return sorted(each.code for each in surveyed(root, wanted(*files, spec=spec, complete=complete)).diagnostics)
+def codes(root: Path, *globs: str, spec: Spec | None = None, complete: bool = False) -> list[str]:
+    return sorted(each.code for each in surveyed(root, wanted(*globs, spec=spec, complete=complete)).diagnostics)
 
 
 def test_names_begin_at_the_first_wildcard_and_keep_their_folders(tmp_path: Path) -> None:

@@ -10,30 +10,35 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import MAX_LENGTH
 from reconciler.core.batch import DEFAULT_FORMAT, DEFAULT_RECREATE, Csv, Lifecycle, OnRemove, Spec
-from reconciler.core.diagnostics import Place
+from reconciler.core.manifests.dates import Range, check_range, key_form, longest_key
 from reconciler.core.manifests.declaration import BatchManifest
-from reconciler.core.manifests.dimensions import longest_key, read_each
 from reconciler.core.manifests.findings import Finding
-from reconciler.core.manifests.placeholders import (
-    check_braces,
+from reconciler.core.manifests.models import DateRange
+from reconciler.core.manifests.templates import (
     check_external_id,
     check_inherited,
     check_names,
-    texts_of,
+    has_braces,
+    read_template,
+    stray_brace,
 )
-from reconciler.core.manifests.templates import has_braces
 from reconciler.core.wording import quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from reconciler.core.diagnostics import Place, Route
+    from reconciler.core.manifests.dates import Dimension
+    from reconciler.core.manifests.declaration import Each
     from reconciler.core.manifests.models import BatchFields, CsvFields, LifecycleFields, SharedFields
-    from reconciler.core.manifests.positions import Step
+    from reconciler.core.manifests.templates import Bound, Template
 
 ONLY_WITH = {"multiline": "json", "csv": "csv"}
 """Fields that mean something for one format only (aep-api.md §3.1)."""
 
 
 class BatchReader:
-    """Reads the batches of one dataset; what is shared between them is made once."""
+    """Reads the batches of one dataset; they share what their defaults give them."""
 
     def __init__(self, dataset: str, document: Place, defaults: SharedFields) -> None:
         self.findings: list[Finding] = []
@@ -42,46 +47,52 @@ class BatchReader:
         self._defaults = defaults
         self._lifecycle = _lifecycle(None, defaults.lifecycle)
         self._specs: dict[str, Spec] = {}
-        self._texts = tuple(texts_of(defaults))
-        self._check_defaults()
+        self._inherited = self._read_templates(_texts_with_braces(defaults), document.below("defaults"))
+        self._check_formats(defaults, defaults.format, document.below("defaults"))
 
     def read(self, name: str, fields: BatchFields) -> BatchManifest:
         """Read one batch; what is wrong with it is added to the findings."""
-        place = self._place("batches", name)
-        each, mistakes = read_each(fields.each or {}, self._place("batches", name, "each"))
-        self.findings += mistakes
-        batch = BatchManifest(
+        place = self._document.below("batches", name)
+        each = self._read_each(fields, place.below("each"))
+        self._check_length(name, each, place)
+        return BatchManifest(
             name,
-            self._spec(name, fields),
+            self._spec(fields, place),
             self._lifecycle if fields.lifecycle is None else _lifecycle(fields.lifecycle, self._defaults.lifecycle),
             place,
             each,
             fields.external_id,
             tuple(fields.files if fields.files is not None else self._defaults.files or ()),
             bool(fields.complete if fields.complete is not None else self._defaults.complete),
-            self._has_placeholders(fields),
+            self._bound(name, fields, each, place),
         )
-        self._check_length(batch)
-        if batch.has_placeholders or (batch.external_id is not None):
-            self._check_placeholders(batch, fields)
-        return batch
 
-    def _place(self, *route: Step) -> Place:
-        return Place(self._document.file, self._document.document, route)
+    def _read_each(self, fields: BatchFields, place: Place) -> Each:
+        dimensions: list[tuple[str, Dimension]] = []
+        for name, value in (fields.each or {}).items():
+            if isinstance(value, DateRange):
+                dates = Range(value.start, value.end, value.step, key_form(name, value.step))
+                self.findings += check_range(name, dates, place.below(name))
+                dimensions.append((name, dates))
+            else:
+                self.findings += _repeated(value, place.below(name))
+                dimensions.append((name, tuple(value)))
+        return tuple(dimensions)
 
-    def _check_defaults(self) -> None:
-        stated = self._defaults.format
+    def _check_length(self, name: str, each: Each, place: Place) -> None:
+        length = len(self._dataset) + 1 + len(name) + sum(1 + longest_key(dimension) for _, dimension in each)
+        if length > MAX_LENGTH:
+            message = f"addresses of {quoted(name)} are longer than {MAX_LENGTH} characters"
+            self.findings.append(Finding("too-long", message, place, "choose shorter names and keys", key=True))
+
+    def _check_formats(self, fields: SharedFields, form: str | None, place: Place) -> None:
         for field, needed in ONLY_WITH.items():
-            if stated is not None and stated != needed and getattr(self._defaults, field) is not None:
-                self.findings.append(_misfit(field, needed, stated, self._place("defaults", field)))
-        for text in self._texts:
-            self.findings += check_braces(text.text, self._place("defaults", *text.route))
+            if form is not None and form != needed and getattr(fields, field) is not None:
+                self.findings.append(_misfit(field, needed, form, place.below(field)))
 
-    def _spec(self, name: str, fields: BatchFields) -> Spec:
+    def _spec(self, fields: BatchFields, place: Place) -> Spec:
         form = fields.format or self._defaults.format or DEFAULT_FORMAT
-        for field, needed in ONLY_WITH.items():
-            if form != needed and getattr(fields, field) is not None:
-                self.findings.append(_misfit(field, needed, form, self._place("batches", name, field)))
+        self._check_formats(fields, form, place)
         base = self._specs.get(form)
         if base is None:
             base = self._specs[form] = _fitting(_spec(self._defaults), form)
@@ -90,43 +101,66 @@ class BatchReader:
             own["replaces"] = list(fields.replaces)
         return _merged(base, own) if own else base
 
-    def _has_placeholders(self, fields: BatchFields) -> bool:
-        if self._texts or (fields.external_id is not None and has_braces(fields.external_id)):
-            return True
-        return next(texts_of(fields), None) is not None
+    def _read_templates(self, texts: Iterable[tuple[Route, str]], place: Place) -> dict[Route, Template]:
+        """Read the texts with placeholders below a place; one with a stray brace is reported and left out."""
+        templates: dict[Route, Template] = {}
+        for route, text in texts:
+            template = read_template(text)
+            if template is None:
+                self.findings.append(stray_brace(text, place.below(*route)))
+            else:
+                templates[route] = template
+        return templates
 
-    def _check_length(self, batch: BatchManifest) -> None:
-        length = len(self._dataset) + 1 + len(batch.name)
-        length += sum(1 + longest_key(dimension) for _, dimension in batch.each)
-        if length > MAX_LENGTH:
-            message = f"addresses of {quoted(batch.name)} are longer than {MAX_LENGTH} characters"
-            self.findings.append(Finding("too-long", message, batch.place, "choose shorter names and keys", key=True))
-
-    def _check_placeholders(self, batch: BatchManifest, fields: BatchFields) -> None:
-        for text in texts_of(fields):
-            place = self._place("batches", batch.name, *text.route)
-            self.findings += check_braces(text.text, place)
-            self.findings += check_names(text.text, batch.dimensions, place)
-        for text in self._texts:
-            if not _is_overridden(text.route, fields):
-                self.findings += check_inherited(text.text, batch.name, batch.dimensions, batch.place)
-        if batch.external_id is not None:
-            self._check_external_id(batch, batch.external_id)
-
-    def _check_external_id(self, batch: BatchManifest, external_id: str) -> None:
-        place = self._place("batches", batch.name, "external_id")
-        self.findings += check_braces(external_id, place)
-        self.findings += check_names(external_id, batch.dimensions, place)
-        widths = [longest_key(dimension) for _, dimension in batch.each]
-        self.findings += check_external_id(external_id, batch.dimensions, widths, place)
+    def _bound(self, name: str, fields: BatchFields, each: Each, place: Place) -> dict[str, Bound]:
+        """Read, check and bind what is filled in for each address; nothing where there is a mistake."""
+        own = self._read_templates(_texts_with_braces(fields), place)
+        inherited = [each for route, each in self._inherited.items() if not _is_overridden(route, fields)]
+        external_id = ("external_id",)
+        if fields.external_id is not None:
+            own |= self._read_templates([(external_id, fields.external_id)], place)
+        dimensions = [dimension for dimension, _ in each]
+        found: list[Finding] = []
+        for route, template in own.items():
+            found += check_names(template, dimensions, place.below(*route))
+        for template in inherited:
+            found += check_inherited(template, name, dimensions, place)
+        if external_id in own:
+            widths = [longest_key(dimension) for _, dimension in each]
+            found += check_external_id(own[external_id], dimensions, widths, place.below(*external_id))
+        self.findings += found
+        if found:
+            return {}
+        return {each.text: each.bind(dimensions) for each in (*own.values(), *inherited) if has_braces(each.text)}
 
 
-def _is_overridden(route: tuple[Step, ...], fields: BatchFields) -> bool:
+def _texts_with_braces(fields: SharedFields) -> Iterator[tuple[Route, str]]:
+    """List the texts of `tags` and `files` that must be read as templates, and where they stand below the fields."""
+    for name, values in (fields.tags or {}).items():
+        for index, value in enumerate(values):
+            if has_braces(value):
+                yield ("tags", name, index), value
+    for index, value in enumerate(fields.files or ()):
+        if has_braces(value):
+            yield ("files", index), value
+
+
+def _is_overridden(route: Route, fields: BatchFields) -> bool:
+    """Whether a batch has its own text in place of one in `defaults`."""
     match route:
         case ("tags", str() as name, *_):
             return fields.tags is not None and name in fields.tags
         case _:
             return fields.files is not None
+
+
+def _repeated(keys: Sequence[str], place: Place) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, key in enumerate(keys):
+        if key in seen:
+            message = f"the key {quoted(key)} stands twice"
+            yield Finding("repeated-key", message, place.below(index), "take one of the two out")
+        seen.add(key)
 
 
 def _misfit(field: str, needed: str, form: str, place: Place) -> Finding:

@@ -1,14 +1,13 @@
 """Date ranges of `each`, such as `{from: 2026-01-01, to: today, step: 7d}`. Knows no clock: `today` is given.
 
-How a date is written as a key is the least surprising form for the dimension's name:
+The dimension's name decides how its dates are written as keys:
 
 - `week`, in steps of whole weeks from a Monday: the ISO week, `2026-W02`;
 - `month`, in steps of months: `2026-01`;
 - anything else: the ISO date, `2026-01-05`.
 
 The n-th date is counted from the first, never from the one before: 31 January, 28 February, 31 March.
-A range whose start moves with `today` names the same dates on any day only in steps of one day; wider steps
-would name other batches each day, so they need a fixed start.
+A range that begins at `today` must step by one day: with a wider step it would name other dates each day.
 """
 
 from __future__ import annotations
@@ -18,6 +17,15 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from reconciler.core.manifests.findings import Finding
+from reconciler.core.wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.core.diagnostics import Place
 
 MOMENT_PATTERN = r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|today(?:[+-](?:0|[1-9][0-9]{0,4})(?:d|w|mo|y))?)$"
 """An ISO date, `today`, or `today` moved by days, weeks, months or years."""
@@ -29,8 +37,6 @@ DAYS_A_WEEK = 7
 MONTHS_A_YEAR = 12
 LAST_MONTH = date.max.year * MONTHS_A_YEAR + date.max.month - 1
 FIRST_MONTH = date.min.year * MONTHS_A_YEAR
-
-_SPAN = re.compile(r"([+-]?[0-9]+)(d|w|mo|y)\Z")
 
 
 class Unit(StrEnum):
@@ -48,15 +54,22 @@ class KeyForm(StrEnum):
     MONTH = "month"
 
 
+KEY_LENGTH = {KeyForm.DATE: 10, KeyForm.WEEK: 8, KeyForm.MONTH: 7}
+"""Characters of a date as a key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A distance in days or in months; an offset from `today` may be negative or nothing."""
+    """A distance in days or in months; as an offset from `today` it may be negative or zero."""
 
     count: int
     unit: Unit
 
     def after(self, start: date, times: int = 1) -> date | None:
-        """Return the date so many steps on, at most the last day of its month; None beyond the calendar."""
+        """Return the date so many steps later; None beyond the calendar.
+
+        Where a month is too short for the day, it is the last day of that month.
+        """
         distance = self.count * times
         if self.unit is Unit.DAY:
             ordinal = start.toordinal() + distance
@@ -79,7 +92,7 @@ class Moment:
     offset: Step = Step(0, Unit.DAY)
 
     def on(self, today: date) -> date | None:
-        """Return the date that is meant on a day; None beyond the calendar."""
+        """Return the date, if today is that day; None beyond the calendar."""
         return self.fixed or self.offset.after(today)
 
 
@@ -93,7 +106,7 @@ class Range:
     form: KeyForm = KeyForm.DATE
 
     def count(self, start: date, end: date) -> int:
-        """Count the dates between two ends by arithmetic, without making one."""
+        """Count the dates between two ends by arithmetic, without listing them."""
         if end < start:
             return 0
         if self.step.unit is Unit.DAY:
@@ -114,21 +127,38 @@ class Range:
         return [_key(each, self.form) for each in dates]
 
 
+Dimension = tuple[str, ...] | Range
+"""The keys of a dimension, or the range of dates that they are made from."""
+
+
+def longest_key(dimension: Dimension) -> int:
+    """Count the characters of the longest key."""
+    return KEY_LENGTH[dimension.form] if isinstance(dimension, Range) else max(map(len, dimension))
+
+
 def read_moment(text: str) -> Moment | None:
     """Read one end of a range; None if the text is not a date or an offset from `today`."""
     if not re.match(MOMENT_PATTERN, text):
         return None
     if text.startswith("today"):
-        return Moment(None, _read_span(text.removeprefix("today") or "0d"))
+        return Moment(None, read_step(text.removeprefix("today") or "0d"))
     try:
         return Moment(date.fromisoformat(text))
     except ValueError:
         return None
 
 
-def read_step(text: str) -> Step | None:
-    """Read a step such as `1d`, `7d`, `2w`, `1mo` or `1y`; None if it is none of these."""
-    return _read_span(text) if re.match(STEP_PATTERN, text) else None
+def read_step(text: str) -> Step:
+    """Read a text that fits `STEP_PATTERN`, or the signed offset behind `today`."""
+    unit = text.lstrip("+-0123456789")
+    count = int(text.removesuffix(unit))
+    match unit:
+        case "w":
+            return Step(count * DAYS_A_WEEK, Unit.DAY)
+        case "y":
+            return Step(count * MONTHS_A_YEAR, Unit.MONTH)
+        case _:
+            return Step(count, Unit(unit))
 
 
 def key_form(dimension: str, step: Step) -> KeyForm:
@@ -140,17 +170,26 @@ def key_form(dimension: str, step: Step) -> KeyForm:
     return KeyForm.DATE
 
 
-def _read_span(text: str) -> Step:
-    found = _SPAN.match(text)
-    assert found is not None
-    count = int(found[1])
-    match found[2]:
-        case "w":
-            return Step(count * DAYS_A_WEEK, Unit.DAY)
-        case "y":
-            return Step(count * MONTHS_A_YEAR, Unit.MONTH)
-        case unit:
-            return Step(count, Unit(unit))
+def backwards(start: date, end: date, place: Place) -> Finding:
+    """Word the mistake of a range that ends before it begins."""
+    message = f"the range is empty: it begins on {start} and ends on {end}"
+    hint = "swap `from` and `to`" if start > end else "widen the range"
+    return Finding("empty-range", message, place, hint)
+
+
+def check_range(name: str, dates: Range, place: Place) -> Iterator[Finding]:
+    """Find what is wrong with the range of a dimension on any day."""
+    start, end = dates.start.fixed, dates.end.fixed
+    if start and end and end < start:
+        yield backwards(start, end, place)
+    is_weekly = dates.step.unit is Unit.DAY and dates.step.count % DAYS_A_WEEK == 0
+    if dates.form is KeyForm.WEEK and not (is_weekly and (start is None or start.weekday() == 0)):
+        hint = "begin on a Monday and step by whole weeks, such as `step: 7d`, or give the dimension another name"
+        yield Finding("bad-week", f"{quoted(name)} does not name whole weeks", place, hint)
+    elif start is None and dates.step != ONE_DAY:
+        hint = "begin at a fixed date, or step by one day"
+        message = "a range that begins at `today` names other dates each day unless it steps by one day"
+        yield Finding("moving-range", message, place, hint)
 
 
 def _months(day: date) -> int:

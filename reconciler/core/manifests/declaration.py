@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,8 +10,13 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Lifecycle, Spec
     from reconciler.core.diagnostics import Place
-    from reconciler.core.manifests.dates import Range
+    from reconciler.core.manifests.dates import Dimension
     from reconciler.core.manifests.project import Import, Move, Project
+    from reconciler.core.manifests.templates import Bound
+
+
+Each = tuple[tuple[str, "Dimension"], ...]
+"""The dimensions of a batch in the order written, each with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +28,13 @@ class BatchManifest:
     """Shared between batches where it is the same; with placeholders, if there are any."""
     lifecycle: Lifecycle
     place: Place
-    each: tuple[tuple[str, tuple[str, ...] | Range], ...] = ()
-    """Dimensions in the order written: name, and its keys or dates."""
+    each: Each = ()
     external_id: str | None = None
-    files: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    """`files` as written."""
     complete: bool = False
-    has_placeholders: bool = False
-    """Whether any text has braces, so that it has to be filled in for each address."""
-
-    @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The names of the dimensions."""
-        return tuple(name for name, _ in self.each)
+    templates: Mapping[str, Bound] = field(default_factory=dict)
+    """Those of its texts that are filled in for each address: as written → as read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from reconciler.core.address import join
 from reconciler.core.batch import Desired
 from reconciler.core.diagnostics import Diagnostic, Place, Span, in_order
 from reconciler.core.identity import is_derived, split_generation
-from reconciler.core.manifests.dimensions import backwards
+from reconciler.core.manifests.dates import Range, backwards
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.manifests.positions import locate
 from reconciler.core.manifests.references import check_references
-from reconciler.core.manifests.templates import Bound, fill, has_braces, read_template
+from reconciler.core.manifests.templates import fill
 from reconciler.core.wording import quoted
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from reconciler.core.batch import Spec
-    from reconciler.core.manifests.dates import Range
+    from reconciler.core.manifests.dates import Dimension
     from reconciler.core.manifests.declaration import BatchManifest, DatasetManifest, Manifests
     from reconciler.core.manifests.source import Source
 
@@ -91,14 +91,14 @@ class _Family:
         batch = self.batch
         prefix = join(self.dataset.name, batch.name)
         keys = [each.range.keys(each.start, each.end) if isinstance(each, _Dates) else each for each in self.dimensions]
-        fill_in = _filler(batch) if batch.has_placeholders else None
+        fill_in = _filler(batch) if batch.templates else None
         for combination in product(*keys):
             address = "/".join((prefix, *combination))
-            spec, external_id, files = (batch.spec, batch.external_id, batch.files)
+            spec, external_id, globs = batch.spec, batch.external_id, batch.globs
             if fill_in is not None:
-                spec, external_id, files = fill_in(combination)
+                spec, external_id, globs = fill_in(combination)
             yield Desired(
-                address, self.dataset_id, spec, batch.lifecycle, batch.place, external_id, files, batch.complete
+                address, self.dataset_id, spec, batch.lifecycle, batch.place, external_id, globs, batch.complete
             )
 
 
@@ -106,24 +106,23 @@ def _families(manifests: Manifests, environment: str, today: date, findings: lis
     for dataset in manifests.datasets:
         dataset_id = dataset.id_in(environment)
         if dataset_id is None and dataset.batches:
-            place = Place(dataset.place.file, dataset.place.document, ("id",))
             message = f"dataset `{dataset.name}` has no id for environment `{environment}`"
-            findings.append(Finding("missing-id", message, place, f"add `{environment}: …` to `id`"))
+            hint = f"add `{environment}: …` to `id`"
+            findings.append(Finding("missing-id", message, dataset.place.below("id"), hint))
         for batch in dataset.batches:
-            dimensions = tuple(_on(day_by_name, batch, today, findings) for day_by_name in batch.each)
+            dimensions = tuple(_on(name, each, batch, today, findings) for name, each in batch.each)
             ready = tuple(each for each in dimensions if each is not None)
             if len(ready) == len(dimensions) and dataset_id is not None:
                 yield _Family(dataset, dataset_id, batch, ready)
 
 
 def _on(
-    named: tuple[str, tuple[str, ...] | Range], batch: BatchManifest, today: date, findings: list[Finding]
+    name: str, dimension: Dimension, batch: BatchManifest, today: date, findings: list[Finding]
 ) -> tuple[str, ...] | _Dates | None:
-    """Fix a dimension to a day; None, with a finding, if it then has no dates."""
-    name, dimension = named
-    if isinstance(dimension, tuple):
+    """Give a dimension the dates that it has today; None, with a finding, if it has none."""
+    if not isinstance(dimension, Range):
         return dimension
-    place = Place(batch.place.file, batch.place.document, (*batch.place.route, "each", name))
+    place = batch.place.below("each", name)
     start, end = dimension.start.on(today), dimension.end.on(today)
     if start is None or end is None:
         findings.append(Finding("bad-date", "the range leaves the calendar", place, "use years from 1 to 9999"))
@@ -158,25 +157,20 @@ def _too_many(families: Sequence[_Family]) -> Iterator[Finding]:
 
 def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str | None, tuple[str, ...]]]:
     """Prepare the texts of a batch, so that each address costs only the joining."""
-    tags = {name: [_bind(text, batch) for text in texts] for name, texts in batch.spec.get("tags", {}).items()}
-    is_tagged = any(has_braces(text) for texts in batch.spec.get("tags", {}).values() for text in texts)
-    files = [_bind(text, batch) for text in batch.files]
-    external_id = None if batch.external_id is None else _bind(batch.external_id, batch)
+    templates, own_tags = batch.templates, batch.spec.get("tags", {})
+    tags = {name: [templates.get(text, (text,)) for text in texts] for name, texts in own_tags.items()}
+    is_tagged = any(text in templates for texts in own_tags.values() for text in texts)
+    globs = [templates.get(text, (text,)) for text in batch.globs]
+    external_id = None if batch.external_id is None else templates.get(batch.external_id, (batch.external_id,))
 
     def fill_in(keys: tuple[str, ...]) -> tuple[Spec, str | None, tuple[str, ...]]:
         spec = batch.spec
         if is_tagged:
             spec = {**spec, "tags": {name: [fill(text, keys) for text in texts] for name, texts in tags.items()}}
         own_id = None if external_id is None else fill(external_id, keys)
-        return spec, own_id, tuple([fill(text, keys) for text in files])
+        return spec, own_id, tuple([fill(text, keys) for text in globs])
 
     return fill_in
-
-
-def _bind(text: str, batch: BatchManifest) -> Bound:
-    template = read_template(text)
-    assert template is not None
-    return template.bind(batch.dimensions)
 
 
 def _check_external_ids(desired: Sequence[Desired], project: str) -> Iterator[Finding]:
@@ -196,20 +190,16 @@ def _check_external_ids(desired: Sequence[Desired], project: str) -> Iterator[Fi
         if generation is not None and earlier in owners:
             message = f"{quoted(each.external_id or '')} is also the next generation of {quoted(earlier)}"
             hint = f"choose another for {quoted(each.address)}"
-            yield Finding("duplicate-external-id", message, _external_id_place(each), hint)
+            yield Finding("duplicate-external-id", message, each.place.below("external_id"), hint)
 
 
 def _external_id_mistake(each: Desired, external_id: str, first: Desired, project: str) -> Finding | None:
-    place = _external_id_place(each)
+    place = each.place.below("external_id")
     if is_derived(external_id, project):
         message = f"{quoted(external_id)} has the form of the ids that are derived from addresses"
         return Finding("bad-external-id", message, place, "take it out, or choose another form")
     if first is not each:
         message = f"{quoted(each.address)} and {quoted(first.address)} have the external id {quoted(external_id)}"
-        origin = None if first.place == each.place else _external_id_place(first)
+        origin = None if first.place == each.place else first.place.below("external_id")
         return Finding("duplicate-external-id", message, place, "give each a different one", first=origin)
     return None
-
-
-def _external_id_place(desired: Desired) -> Place:
-    return Place(desired.place.file, desired.place.document, (*desired.place.route, "external_id"))

@@ -10,11 +10,11 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal, LiteralString
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, WithJsonSchema
+from pydantic_core import PydanticCustomError, core_schema
 
 from reconciler.core import address, identity
-from reconciler.core.manifests.dates import MOMENT_PATTERN, STEP_PATTERN, read_moment
+from reconciler.core.manifests.dates import MOMENT_PATTERN, STEP_PATTERN, Moment, Step, read_moment, read_step
 from reconciler.core.manifests.source import Plain
 from reconciler.core.wording import guess, quoted
 
@@ -77,6 +77,11 @@ def one_of(words: Collection[str], *, fold: Callable[[str], str] = str) -> Befor
         return word
 
     return BeforeValidator(choose)
+
+
+def read_by(read: Callable[[str], object], form: object = str) -> GetPydanticSchema:
+    """Check a field as a text of some form, and read it into a value; editors are told the form of the text."""
+    return GetPydanticSchema(lambda _, handler: core_schema.no_info_after_validator_function(read, handler(form)))
 
 
 def for_editors(pattern: str) -> FieldInfo:
@@ -164,11 +169,12 @@ def _file_pattern(value: str) -> str:
     return value
 
 
-def _moment(value: str) -> str:
-    if read_moment(value) is None:
+def _moment(value: str) -> Moment:
+    moment = read_moment(value)
+    if moment is None:
         hint = "write a date such as `2026-01-31`, or `today`, `today-30d`, `today+1mo`"
         raise mistake("bad-date", f"{quoted(value)} is not a date", hint)
-    return value
+    return moment
 
 
 def _character(value: str) -> str:
@@ -189,7 +195,7 @@ EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT)]
 Key = Annotated[str, Field(pattern=KEY)]
 DatasetId = Annotated[str, Field(pattern=DATASET_ID)]
 Address = Annotated[str, AfterValidator(_address), for_editors(ADDRESS)]
-MomentText = Annotated[str, AfterValidator(_moment), for_editors(MOMENT_PATTERN)]
+MomentField = Annotated[Moment, read_by(_moment), for_editors(MOMENT_PATTERN)]
 Character = Annotated[str, AfterValidator(_character)]
 Printable = Annotated[str, AfterValidator(_printable)]
 TagValue = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
@@ -198,7 +204,7 @@ Charset = Annotated[Literal["ISO-8859-1", "US-ASCII", "UTF-8"], one_of(CHARSETS,
 Removal = Annotated[Literal["delete", "forget"], one_of(("delete", "forget"))]
 Occasion = Annotated[Literal["abandoned", "aborted", "failed", "missing", "withdrawn"], one_of(OCCASIONS)]
 IgnoredField = Annotated[Literal["tags"], one_of(("tags",))]
-StepText = Annotated[str, Field(pattern=STEP_PATTERN)]
+StepField = Annotated[Step, read_by(read_step, Annotated[str, Field(pattern=STEP_PATTERN)])]
 DimensionName = Annotated[str, Field(pattern=DIMENSION)]
 TagName = Annotated[str, AfterValidator(_tag_name), for_editors(r"^(?!adobe|acp_|reconciler_)[^,:*\s]+$")]
 FilePattern = Annotated[str, AfterValidator(_file_pattern), for_editors(r"^(?![/\\])(?!(?:.*/)?\.\.(?:/|$))[^\\]+$")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.diagnostics import Place
 from reconciler.core.manifests import fields, models
 from reconciler.core.manifests.dates import STEP_PATTERN
 from reconciler.core.manifests.findings import Finding
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-    from reconciler.core.manifests.positions import Step
+    from reconciler.core.diagnostics import Place, Route
     from reconciler.core.manifests.source import Data
 
 MAX_FINDINGS = 1_000
@@ -118,7 +117,7 @@ def _meant(place: Place, root: type[BaseModel]) -> Place:
     return replace(place, route=(*above, closest(str(last), fields_at(root, above)) or last))
 
 
-def fields_at(root: type[BaseModel], route: Sequence[Step]) -> list[str]:
+def fields_at(root: type[BaseModel], route: Sequence[str | int]) -> list[str]:
     """List the fields, as users write them, of the mapping at a route; none where names are free."""
     model, steps = root, iter(route)
     for step in steps:
@@ -139,7 +138,7 @@ def describe(value: Data | int) -> str:
             return quoted(str(value))
 
 
-def _route(location: Iterable[Step]) -> tuple[Step, ...]:
+def _route(location: Iterable[str | int]) -> Route:
     return tuple(step for step in location if step not in models.VARIANTS)
 
 
@@ -149,12 +148,12 @@ def _finding(error: ErrorDetails, place: Place, root: type[BaseModel]) -> Findin
     if is_key:
         route = route[:-1]
     context = error.get("ctx", {})
-    at = Place(place.file, place.document, (*route, context["at"]) if context.get("at") else route)
+    at = place.below(*route, context["at"]) if context.get("at") else place.below(*route)
     code, message, hint = _words(error, route, root)
     return Finding(code, message, at, hint, key=is_key or code in {"unknown-field", "missing-field"})
 
 
-def _words(error: ErrorDetails, route: tuple[Step, ...], root: type[BaseModel]) -> tuple[str, str, str]:
+def _words(error: ErrorDetails, route: Route, root: type[BaseModel]) -> tuple[str, str, str]:
     """Word one error: its code, message and hint."""
     kind, context, name = error["type"], error.get("ctx", {}), _name(route)
     if "hint" in context:
@@ -193,7 +192,7 @@ def _words_for_value(kind: str, context: Mapping[str, object], name: str, value:
             return "bad-value", f"{name} cannot be {describe(value)}", "see `reconciler schema` for what is allowed"
 
 
-def _name(route: Sequence[Step]) -> str:
+def _name(route: Sequence[str | int]) -> str:
     """Name what stands at a route: an item of a list by the list's name."""
     if not route:
         return "the document"

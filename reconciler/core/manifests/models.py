@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from reconciler.core.manifests.dates import ONE_DAY
 from reconciler.core.manifests.fields import (
     Address,
     BatchId,
@@ -24,7 +25,7 @@ from reconciler.core.manifests.fields import (
     Format,
     IgnoredField,
     Key,
-    MomentText,
+    MomentField,
     Name,
     Occasion,
     Org,
@@ -34,7 +35,7 @@ from reconciler.core.manifests.fields import (
     ProjectName,
     Removal,
     Sandbox,
-    StepText,
+    StepField,
     TagName,
     TagValue,
     Whole,
@@ -91,9 +92,9 @@ class LifecycleFields(Model):
 class DateRange(Model):
     """A dimension that is a range of dates, both ends inclusive."""
 
-    start: Annotated[MomentText, Field(alias="from", description="The first date.")]
-    end: Annotated[MomentText, Field(alias="to", description="The last date, if the steps meet it.")]
-    step: Annotated[StepText, Field(description="Such as `1d`, `7d`, `2w`, `1mo`, `1y`.")] = "1d"
+    start: Annotated[MomentField, Field(alias="from", description="The first date.")]
+    end: Annotated[MomentField, Field(alias="to", description="The last date, if the steps meet it.")]
+    step: Annotated[StepField, Field(description="Such as `1d`, `7d`, `2w`, `1mo`, `1y`.")] = ONE_DAY
 
 
 Dimension = Annotated[

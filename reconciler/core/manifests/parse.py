@@ -113,7 +113,7 @@ class _Reader:
         self.add_entries(fields, place)
         default = fields.default_environment
         if default is not None and default not in fields.environments:
-            self.unknown_environment(default, Place(file, place.document, ("default_environment",)))
+            self.unknown_environment(default, place.below("default_environment"))
 
     def read_dataset(self, document_place: Place, document: Document) -> None:
         """Read one document of a manifest."""
@@ -137,22 +137,19 @@ class _Reader:
         first = self.datasets.setdefault(name, dataset)
         if first is not dataset:
             message, hint = f"dataset {quoted(name)} is declared twice", "join the two: a dataset is one document"
-            at = Place(place.file, place.document, ("dataset",))
-            origin = Place(first.place.file, first.place.document, ("dataset",))
+            at, origin = place.below("dataset"), first.place.below("dataset")
             self.findings.append(Finding("duplicate-dataset", message, at, hint, first=origin))
         if self.project is not None and not isinstance(id_, str):
             for environment in id_:
                 if environment not in self.project.environments:
-                    self.unknown_environment(
-                        environment, Place(place.file, place.document, ("id", environment)), key=True
-                    )
+                    self.unknown_environment(environment, place.below("id", environment), key=True)
 
     def add_entries(self, fields: DatasetFields | ProjectFields, place: Place) -> None:
         """Add the entries of `moved` and `imports`."""
         for index, move in enumerate(fields.moved):
-            self.moves.append(Move(move.origin, move.target, Place(place.file, place.document, ("moved", index))))
+            self.moves.append(Move(move.origin, move.target, place.below("moved", index)))
         for index, entry in enumerate(fields.imports):
-            self.imports.append(Import(entry.target, entry.id, Place(place.file, place.document, ("imports", index))))
+            self.imports.append(Import(entry.target, entry.id, place.below("imports", index)))
 
     def check(self) -> None:
         """Check what only all files together can show."""

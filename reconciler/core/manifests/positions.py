@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 import yaml
 from yaml import events
 
-from reconciler.core.diagnostics import Place, Span
+from reconciler.core.diagnostics import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    from reconciler.core.diagnostics import Place, Route
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What libyaml counts as the end of a line."""
-
-Step = str | int
 
 
 class Mark(Protocol):
@@ -85,7 +85,7 @@ def locate_all(text: str, lookups: Sequence[Lookup]) -> list[Span | None]:
 class _Spot:
     """A step on the way to a place that is asked for, with the marks found so far."""
 
-    children: dict[Step, _Spot] = field(default_factory=dict)
+    children: dict[str | int, _Spot] = field(default_factory=dict)
     key: tuple[Mark, Mark] | None = None
     value: tuple[Mark, Mark] | None = None
 
@@ -98,7 +98,7 @@ class _Spot:
         return self.value or self.key
 
 
-def _plant(root: _Spot, route: Iterable[Step]) -> None:
+def _plant(root: _Spot, route: Route) -> None:
     for step in route:
         root = root.children.setdefault(step, _Spot())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from reconciler.core.diagnostics import Place
 from reconciler.core.manifests.findings import Finding
 from reconciler.core.wording import closest, quoted
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.core.batch import Desired
+    from reconciler.core.diagnostics import Place
     from reconciler.core.manifests.project import Import, Move
 
 
@@ -36,12 +36,12 @@ def check_references(
         if move.origin in desired:
             message = f"{quoted(move.origin)} is moved away, and still declared"
             hint = "take the batch out under its old name, or the entry out of `moved`"
-            yield Finding("move-of-declared", message, _below(move.place, "from"), hint)
+            yield Finding("move-of-declared", message, move.place.below("from"), hint)
         if move.target not in desired and move.target not in origins:
-            yield _undeclared(move.target, _below(move.place, "to"), desired)
+            yield _undeclared(move.target, move.place.below("to"), desired)
     for entry in imports:
         if entry.target not in desired:
-            yield _undeclared(entry.target, _below(entry.place, "to"), desired)
+            yield _undeclared(entry.target, entry.place.below("to"), desired)
     yield from _check_replaces(desired)
 
 
@@ -51,20 +51,20 @@ def _check_replaces(desired: Mapping[str, Desired]) -> Iterator[Finding]:
         for index, name in enumerate(each.spec.get("replaces", ())):
             if "/" not in name:
                 continue
-            place = _below(each.place, "replaces", index)
+            place = each.place.below("replaces", index)
             if name not in desired:
                 yield _undeclared(name, place, desired)
             graph.setdefault(each.address, []).append(name)
     for address in _cycle(graph)[:1]:
         message = f"{quoted(address)} replaces itself, by way of others or directly"
         hint = "a batch replaces earlier ones: take the entry out"
-        yield Finding("circular-replaces", message, _below(desired[address].place, "replaces"), hint)
+        yield Finding("circular-replaces", message, desired[address].place.below("replaces"), hint)
 
 
 def _twice(entries: Iterable[tuple[str, Place, str]], code: str, what: str) -> Iterator[Finding]:
     seen: dict[str, Place] = {}
     for value, place, step in entries:
-        at = _below(place, step)
+        at = place.below(step)
         first = seen.setdefault(value, at)
         if first is not at:
             yield Finding(code, f"{quoted(value)} {what}", at, "take one of the two entries out", first=first)
@@ -76,7 +76,7 @@ def _circle(moves: Sequence[Move]) -> Iterator[Finding]:
     if circle:
         start = min(circle)
         message = f"the moves go in a circle: {' → '.join(quoted(each) for each in _from(start, circle))}"
-        yield Finding("circular-move", message, _below(places[start], "from"), "take one of the entries out")
+        yield Finding("circular-move", message, places[start].below("from"), "take one of the entries out")
 
 
 def _cycle(graph: Mapping[str, Collection[str]]) -> list[str]:
@@ -105,7 +105,3 @@ def _candidates(address: str, desired: Iterable[str]) -> list[str]:
     """Narrow a million addresses down to those worth comparing."""
     dataset = address.partition("/")[0] + "/"
     return [each for each in desired if each.startswith(dataset)][:1000]
-
-
-def _below(place: Place, *steps: str | int) -> Place:
-    return Place(place.file, place.document, (*place.route, *steps))

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.manifests.dates import KeyForm, Moment, Range, Step, Unit, key_form, read_moment, read_step
+from reconciler.core.manifests.dates import (
+    STEP_PATTERN,
+    KeyForm,
+    Moment,
+    Range,
+    Step,
+    Unit,
+    key_form,
+    read_moment,
+    read_step,
+)
+from reconciler.core.manifests.models import DateRange
 
 TODAY = date(2026, 3, 31)
 
@@ -51,21 +63,27 @@ def test_what_is_no_moment(text: str) -> None:
         ("2w", Step(14, Unit.DAY)),
         ("1mo", Step(1, Unit.MONTH)),
         ("1y", Step(12, Unit.MONTH)),
-        ("0d", None),
-        ("-1d", None),
-        ("1", None),
-        ("d", None),
-        ("1m", None),
-        ("999999d", None),
     ],
 )
-def test_steps(text: str, expected: Step | None) -> None:
+def test_steps(text: str, expected: Step) -> None:
+    assert re.match(STEP_PATTERN, text)
     assert read_step(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0d", "-1d", "+1d", "1", "d", "1m", "1 d", "999999d"])
+def test_what_is_no_step(text: str) -> None:
+    assert not re.match(STEP_PATTERN, text)
+
+
+def test_a_range_is_values_once_its_fields_are_read() -> None:
+    fields = DateRange.model_validate({"from": "2026-01-31", "to": "today-1w", "step": "2w"})
+    assert fields.start == Moment(date(2026, 1, 31))
+    assert fields.end == Moment(None, Step(-7, Unit.DAY))
+    assert fields.step == Step(14, Unit.DAY)
 
 
 def dates(start: date, end: date, step: str, name: str = "day") -> list[str]:
     read = read_step(step)
-    assert read is not None
     made = Range(Moment(start), Moment(end), read, key_form(name, read))
     keys = made.keys(start, end)
     assert len(keys) == made.count(start, end)

@@ -74,8 +74,8 @@ def test_addresses_of_a_family_share_what_is_the_same() -> None:
 def test_placeholders_keep_addresses_apart() -> None:
     text = "id: x\nbatches: {b: {each: {k: [a, b]}, tags: {t: ['{k}', u]}, files: ['{k}/*'], external_id: 'e-{k}'}}\n"
     first, second = expanded(text)[0]
-    assert (first.spec, first.files, first.external_id) == ({"tags": {"t": ["a", "u"]}}, ("a/*",), "e-a")
-    assert (second.spec, second.files, second.external_id) == ({"tags": {"t": ["b", "u"]}}, ("b/*",), "e-b")
+    assert (first.spec, first.globs, first.external_id) == ({"tags": {"t": ["a", "u"]}}, ("a/*",), "e-a")
+    assert (second.spec, second.globs, second.external_id) == ({"tags": {"t": ["b", "u"]}}, ("b/*",), "e-b")
 
 
 def test_a_filled_in_file_shares_the_spec() -> None:

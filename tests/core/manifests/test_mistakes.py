@@ -13,7 +13,7 @@ from reconciler.core.manifests.models import CsvFields, DatasetFields, ProjectFi
 from reconciler.core.manifests.source import Plain
 
 if TYPE_CHECKING:
-    from reconciler.core.manifests.positions import Step
+    from reconciler.core.diagnostics import Route
 
 PLACE = Place("m.yaml", 0, ())
 
@@ -30,7 +30,7 @@ PLACE = Place("m.yaml", 0, ())
         (("batches", "a", "tags"), []),
     ],
 )
-def test_the_fields_of_a_mapping_are_known_by_its_route(route: tuple[Step, ...], expected: list[str]) -> None:
+def test_the_fields_of_a_mapping_are_known_by_its_route(route: Route, expected: list[str]) -> None:
     assert fields_at(DatasetFields, route) == expected
 
 

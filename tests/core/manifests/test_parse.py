@@ -9,7 +9,7 @@ import pytest
 from reconciler.core.batch import DEFAULT_RECREATE, Lifecycle, OnRemove
 from reconciler.core.diagnostics import Place
 from reconciler.core.errors import SettingsInvalid
-from reconciler.core.manifests.dates import Range
+from reconciler.core.manifests.dates import ONE_DAY, Moment, Range
 from reconciler.core.manifests.parse import BatchManifest, Manifests, Source, choose_environment, parse
 from reconciler.core.manifests.project import EMULATOR_ORG, Environment, Import, Limits, Move, Project
 
@@ -101,11 +101,19 @@ def test_lifecycle() -> None:
     assert rules["b"].lifecycle == Lifecycle(recreate_when=DEFAULT_RECREATE)
 
 
+def test_texts_with_placeholders_are_read_once_wherever_they_come_from() -> None:
+    made = batches(
+        "defaults: {tags: {a: [x, '{k}']}, files: ['{k}/*']}\n"
+        "batches: {a: {each: {j: [i], k: [l]}, external_id: 'e-{j}-{k}'}, b: {tags: {a: [y]}, files: ['{{']}}\n"
+    )
+    assert made["a"].templates == {"{k}": (1,), "{k}/*": (1, "/*"), "e-{j}-{k}": ("e-", 0, "-", 1)}
+    assert made["b"].templates == {"{{": ("{",)}
+
+
 def test_each() -> None:
     made = batches("batches: {a: {each: {region: [emea], day: {from: today, to: today}}}}\n")["a"]
-    assert made.dimensions == ("region", "day")
-    assert made.each[0] == ("region", ("emea",))
-    assert isinstance(made.each[1][1], Range)
+    today = Moment(None)
+    assert made.each == (("region", ("emea",)), ("day", Range(today, today, ONE_DAY)))
 
 
 def test_ids_by_environment() -> None:

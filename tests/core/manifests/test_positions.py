@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from reconciler.core.diagnostics import Place
 from reconciler.core.manifests.document import load
-from reconciler.core.manifests.positions import Lookup, Step, locate, locate_all, split_lines
+from reconciler.core.manifests.positions import Lookup, locate, locate_all, split_lines
 
 if TYPE_CHECKING:
+    from reconciler.core.diagnostics import Route
     from reconciler.core.manifests.source import Data
 
 TEXT = """\
@@ -33,7 +34,7 @@ second: true
 """
 
 
-def shown(route: tuple[Step, ...], *, document: int = 0, key: bool = False) -> tuple[int, str]:
+def shown(route: Route, *, document: int = 0, key: bool = False) -> tuple[int, str]:
     span = locate(TEXT, Place("m.yaml", document, route), key=key)
     assert span is not None
     assert span.text == TEXT.splitlines()[span.line - 1]
@@ -62,7 +63,7 @@ def shown(route: tuple[Step, ...], *, document: int = 0, key: bool = False) -> t
         (("nowhere", "at", "all"), (1, "dataset: loyalty")),
     ],
 )
-def test_values(route: tuple[Step, ...], expected: tuple[int, str]) -> None:
+def test_values(route: Route, expected: tuple[int, str]) -> None:
     assert shown(route) == expected
 
 
@@ -105,14 +106,14 @@ def test_complex_keys_do_not_lead_astray() -> None:
 
 
 def test_many_places_at_once_are_as_each_alone() -> None:
-    routes: list[tuple[Step, ...]] = [("id", "dev"), ("batches",), ("nowhere",), ("id",), ("id", "dev")]
+    routes: list[Route] = [("id", "dev"), ("batches",), ("nowhere",), ("id",), ("id", "dev")]
     lookups = [Lookup(Place("m.yaml", 0, route)) for route in routes]
     assert locate_all(TEXT, lookups) == [locate(TEXT, each.place) for each in lookups]
     assert locate_all(TEXT, []) == []
 
 
-def routes_of(data: Data) -> list[tuple[Step, ...]]:
-    items: list[tuple[Step, Data]] = []
+def routes_of(data: Data) -> list[Route]:
+    items: list[tuple[str | int, Data]] = []
     if isinstance(data, dict):
         items = list(data.items())
     elif isinstance(data, list):

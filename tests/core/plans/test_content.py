@@ -22,7 +22,7 @@ def wanted(
     *content: File, complete: bool = True, lifecycle: Lifecycle | None = None, spec: Spec | None = None
 ) -> Desired:
     base = desired(lifecycle=lifecycle, spec=spec)
-    return replace(base, files=("*",), content=content, complete=complete)
+    return replace(base, globs=("*",), content=content, complete=complete)
 
 
 def known(*files: File, begun: tuple[File, ...] = (), stage: Stage = Stage.OPEN, spec: Spec | None = None) -> Record:
