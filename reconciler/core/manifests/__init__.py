@@ -4,8 +4,8 @@
 
 source                   files as they were read           document, positions  YAML as data, and where each piece is
 fields, models           the form of what users write      parse, batches       files and `batches` entries as values
-dimensions, dates        `each`, and ranges of dates       references           `moved`, `imports`, `replaces`
-templates, placeholders  `{dimension}` in texts            project              environments and limits
+dates                    `each`, and ranges of dates       references           `moved`, `imports`, `replaces`
+templates                `{dimension}` in texts            project              environments and limits
 mistakes, findings       what is wrong, and where          schema               JSON Schema for editors
 declaration              what is declared, as values       expand               every batch of one environment and day
 """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from reconciler.core.json_schema import DIALECT
 from reconciler.core.manifests import models
 from reconciler.core.manifests.fields import null_as_list, null_as_mapping
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pydantic_core import core_schema
 
     from reconciler.core.batch import Json
-
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 NOTHING = {"type": "null"}
 
