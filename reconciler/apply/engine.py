@@ -19,6 +19,7 @@ from reconciler.apply.loading import Loading, counted, is_partial, loaded
 from reconciler.apply.rivals import yield_to_rivals
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
+from reconciler.core.address import names_address
 from reconciler.core.batch import StatusClass
 from reconciler.core.errors import (
     NeverSent,
@@ -146,7 +147,7 @@ class _Engine:
         """The ids of the batches that the new one replays. Raises `Refused` when one of them is not there."""
         ids = []
         for name in change.predecessors:
-            if "/" not in name:
+            if not names_address(name):
                 ids.append(name)
                 continue
             if name in self.ended:

@@ -32,6 +32,17 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def names_address(name: str) -> bool:
+    """Whether an entry of `replaces` names an address; else it is the id of a batch, which has no `/`."""
+    return "/" in name
+
+
+def split(address: str) -> tuple[str, str, tuple[str, ...]]:
+    """The dataset, the batch and the keys of an address."""
+    dataset, batch, *keys = address.split("/")
+    return dataset, batch, tuple(keys)
+
+
 def join(dataset: str, batch: str, keys: tuple[str, ...] = ()) -> str:
     """The address made of its parts."""
     return "/".join((dataset, batch, *keys))

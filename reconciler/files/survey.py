@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from os.path import realpath
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import split
 from reconciler.core.batch import File
 from reconciler.core.data_files import (
     Flaw,
@@ -133,7 +134,7 @@ class _Surveyor:
         places: dict[str, Place] = {}
         for each in desired:
             if each.complete:
-                name = each.address.partition("/")[0]
+                name, *_ = split(each.address)
                 counts[name] = counts.get(name, 0) + 1
                 places.setdefault(name, each.place)
                 if not each.globs:

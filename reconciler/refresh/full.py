@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import names_address
 from reconciler.core.identity import ADDRESS_TAG
 from reconciler.core.plans.bookmark import MOST_RECHECKED, Bookmark, is_as_recorded, since
 from reconciler.core.plans.observation import CatalogRead
@@ -110,7 +111,7 @@ def _in_scope(request: RefreshRequest) -> set[str] | None:
     found |= {origin for origin, target in moved.items() if target in found}
     for each in inputs.desired.values():
         if each.address in found:
-            found.update(name for name in each.spec.get("replaces", ()) if "/" in name)
+            found.update(name for name in each.spec.get("replaces", ()) if names_address(name))
     return found
 
 

@@ -153,7 +153,7 @@ def _address(value: str) -> str:
 
 
 def _predecessor(value: str) -> str:
-    if "/" in value:
+    if address.names_address(value):
         return _address(value)
     if not re.match(BATCH_ID, value):
         raise mistake("bad-id", f"{quoted(value)} is not a batch id", "write an address, or an id as AEP shows it")

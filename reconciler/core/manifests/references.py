@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import names_address, split
 from reconciler.core.manifests.findings import Finding
 from reconciler.core.wording import closest, quoted
 
@@ -49,7 +50,7 @@ def _check_replaces(desired: Mapping[str, Desired]) -> Iterator[Finding]:
     graph: dict[str, list[str]] = {}
     for each in desired.values():
         for index, name in enumerate(each.spec.get("replaces", ())):
-            if "/" not in name:
+            if not names_address(name):
                 continue
             place = each.place.below("replaces", index)
             if name not in desired:
@@ -103,5 +104,5 @@ def _undeclared(address: str, place: Place, desired: Mapping[str, Desired]) -> F
 
 def _candidates(address: str, desired: Iterable[str]) -> list[str]:
     """Narrow a million addresses down to those worth comparing."""
-    dataset = address.partition("/")[0] + "/"
+    dataset = split(address)[0] + "/"
     return [each for each in desired if each.startswith(dataset)][:1000]
