@@ -48,10 +48,16 @@ class ExternalIds:
         return generation if base == self.base else None
 
 
+def base_of(external_id: str) -> str:
+    """The external id without the generation at its end, if it has one."""
+    base, _, number = external_id.rpartition(".")
+    return base if base and number.isdecimal() else external_id
+
+
 def split_generation(external_id: str) -> tuple[str, int | None]:
     """The external id without the generation at its end, and the generation; None where it has none."""
-    base, _, number = external_id.rpartition(".")
-    return (base, int(number)) if base and number.isdecimal() else (external_id, None)
+    base = base_of(external_id)
+    return base, None if base == external_id else int(external_id[len(base) + 1 :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import Rejected, Unauthorized
-from reconciler.core.identity import split_generation
+from reconciler.core.identity import base_of
 from reconciler.core.plans.bookmark import MOST_RECHECKED
 from reconciler.core.plans.observation import CatalogRead
 from reconciler.refresh.full import bookmark_of
@@ -70,10 +70,10 @@ class IncrementalReading(Reading):
         for change in plan.changes:
             ids.update(record.id for record in (change.before, change.after) if record is not None)
             ids.update((*change.withdraw, *change.predecessors))
-        bases = {split_generation(b.external_id)[0] for b in self.seen.values() if b.external_id is not None}
+        bases = {base_of(b.external_id) for b in self.seen.values() if b.external_id is not None}
         named = {name for change in plan.changes for name in change.predecessors}
         records = self.records.items()
-        ids.update(r.id for address, r in records if split_generation(r.external_id)[0] in bases or address in named)
+        ids.update(r.id for address, r in records if base_of(r.external_id) in bases or address in named)
         return ids & self.trusted
 
     async def read_unread(self, ids: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
-from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, WrapValidator
+from pydantic import BeforeValidator, Field, WithJsonSchema, WrapValidator
 from typing_extensions import TypedDict
 
 from reconciler.core.batch import Address, Record, Sha256, Text
@@ -182,9 +182,6 @@ class PlanDocument(Head):
     reconciler_version: Text
     resource_changes: list[ChangeEntry]
     resource_drift: list[DriftEntry]
-
-
-DOCUMENT = TypeAdapter(PlanDocument)
 
 
 def head_of(plan: Plan) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Observed, StatusClass
-from reconciler.core.identity import split_generation
+from reconciler.core.identity import base_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,7 +84,7 @@ class Observation:
         consolidated: dict[str, str] = {}
         for batch in by_id.values():
             if batch.external_id is not None:
-                base, _ = split_generation(batch.external_id)
+                base = base_of(batch.external_id)
                 by_base[base] = (*by_base.get(base, ()), batch)
             if batch.successor is not None:
                 consolidated[batch.id] = batch.successor

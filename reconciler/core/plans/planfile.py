@@ -12,8 +12,8 @@ from reconciler.core.diagnostics import Place
 from reconciler.core.errors import Refused
 from reconciler.core.identity import Identity
 from reconciler.core.plans.document import (
-    DOCUMENT,
     FORMAT_VERSION,
+    PlanDocument,
     change_entry,
     conflict_entry,
     drift_entry,
@@ -28,7 +28,7 @@ from reconciler.core.states.lines import LineError, encode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.core.plans.document import ChangeEntry, ConflictEntry, DriftEntry, PlanDocument
+    from reconciler.core.plans.document import ChangeEntry, ConflictEntry, DriftEntry
 
     Object = dict[str, Any]
 
@@ -46,7 +46,7 @@ def parse_plan(data: bytes) -> Plan:
     text, written = _document(data)
     _check_version(written)
     try:
-        plan = _plan(lines.read(DOCUMENT, text, strict=False))  # `_check` is stricter
+        plan = _plan(lines.read(PlanDocument, text, strict=False))  # `_check` is stricter
         _check(plan, written)
     except LineError as error:
         raise Refused(

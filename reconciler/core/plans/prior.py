@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, Spec, StatusClass
-from reconciler.core.identity import split_generation
+from reconciler.core.identity import base_of
 from reconciler.core.plans.content import as_found
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
@@ -81,7 +81,7 @@ class Finder:
         origin = self.origins.get(desired.address)
         for named in (desired,) if origin is None else (desired, replace(desired, address=origin)):
             ids = self.identity.external_ids(named.address, named.external_id)
-            bases = {split_generation(ids.of(1))[0], ids.base}  # an own id may end like a generation: `load.7`
+            bases = {base_of(ids.of(1)), ids.base}  # an own id may end like a generation: `load.7`
             for observed in (each for base in bases for each in self.observation.by_base.get(base, ())):
                 generation = ids.generation(observed.external_id or "")
                 if generation is not None:
@@ -223,8 +223,9 @@ class Finder:
 
 
 def next_free(record: Record | None, carriers: Sequence[Carrier]) -> int:
-    """The first generation whose external id no batch carries."""
-    return 1 + max([*(generation for generation, _ in carriers), record.generation if record else 0])
+    """The first generation whose external id no batch carries; `carriers` are sorted."""
+    highest = carriers[-1][0] if carriers else 0
+    return 1 + max(highest, record.generation if record else 0)
 
 
 def spec_of(observed: Observed, desired: Desired) -> Spec:

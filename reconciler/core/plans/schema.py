@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.core.json_schema import DIALECT, or_null, schema_of
-from reconciler.core.plans.document import DOCUMENT
+from reconciler.core.plans.document import PlanDocument
+from reconciler.core.states.lines import adapter_of
 
 if TYPE_CHECKING:
     from reconciler.core.json_schema import Object
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def plan_schema() -> Object:
     """The schema of the document."""
-    schema = schema_of(DOCUMENT)
+    schema = schema_of(adapter_of(PlanDocument))
     definitions = schema["$defs"]
     assert isinstance(definitions, dict)
     record = definitions["Record"]

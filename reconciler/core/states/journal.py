@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, assert_never
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from reconciler.core.batch import (
     Address,
@@ -264,26 +264,21 @@ class _FirstLine(state.Header):
     extends: Text
 
 
-_FIRST_LINE = TypeAdapter(_FirstLine)
-
-
 def _header(text: str, file: str) -> Header:
     check_format(lines.refuse_doubled_keys(text), file)
-    first = lines.read(_FIRST_LINE, text)
+    first = lines.read(_FirstLine, text)
     return Header(first.identity, first.extends)
 
 
-ENTRIES: Mapping[str, TypeAdapter[Intent | Dropped | Void | Step]] = {
-    "intent": TypeAdapter(Intent),
-    "dropped": TypeAdapter(Dropped),
-    "void": TypeAdapter(Void),
-    "uploading": TypeAdapter(Uploading),
-    "uploaded": TypeAdapter(Uploaded),
-    "staged": TypeAdapter(Staged),
+ENTRIES: Mapping[str, type[Intent | Dropped | Void | Step]] = {
+    "intent": Intent,
+    "dropped": Dropped,
+    "void": Void,
+    "uploading": Uploading,
+    "uploaded": Uploaded,
+    "staged": Staged,
 }
 """The entries by the word that their line begins with; `done` has two forms."""
-
-_OUTCOME = TypeAdapter(_Outcome)
 
 _DONE, _ADDRESS = '{"done": ', '{"address": '
 """How a whole record begins in a journal and in a state file."""
@@ -293,17 +288,17 @@ def _entry(text: str, intents: OpenIntents) -> Entry:
     word = text[2 : text.find('"', 2)]
     if word == "done":
         return Done(_done(text, intents))
-    adapter = ENTRIES.get(word)
-    if adapter is None:
+    kind = ENTRIES.get(word)
+    if kind is None:
         lines.refuse_doubled_keys(text)
         raise LineError(f"unknown field `{word}`, perhaps of a newer reconciler")
-    return lines.read(adapter, text)
+    return lines.read(kind, text)
 
 
 def _done(text: str, intents: OpenIntents) -> Record:
     if SPEC_MARK in text:
-        return lines.read(lines.RECORD, text.replace(_DONE, _ADDRESS, 1))
-    outcome = lines.read(_OUTCOME, text)
+        return lines.read(Record, text.replace(_DONE, _ADDRESS, 1))
+    outcome = lines.read(_Outcome, text)
     intent = intents.get(outcome.address, {}).get(outcome.generation)
     if intent is None:
         raise LineError(f"`{outcome.address}` is done, but its intent is not in the journal")

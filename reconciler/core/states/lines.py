@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
+from functools import cache
 from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
@@ -31,10 +31,6 @@ Value = TypeVar("Value")
 
 encode: Callable[[object], str] = json.JSONEncoder(sort_keys=True).encode
 """A value as JSON in its one spelling: sorted keys, ASCII only."""
-
-RECORD = TypeAdapter(Record)
-RECORDS = TypeAdapter(list[Record])
-"""Several records in one list are read in half of the time."""
 
 SPEC_MARK = ', "spec": '
 """What stands before the spec in a line."""
@@ -124,7 +120,7 @@ class _Form:
     defaults: tuple[object, ...]
 
 
-@lru_cache(maxsize=16)
+@cache
 def _form(kind: type[DataclassInstance]) -> _Form:
     hints = get_type_hints(kind, include_extras=True)
     names = tuple((_name(field.name, hints[field.name]), field.name, field.default) for field in fields(kind))
@@ -165,11 +161,18 @@ def _items(value: DataclassInstance, form: _Form) -> Iterator[tuple[str, Any]]:
 # -- reading
 
 
-def read(adapter: TypeAdapter[Value], text: str, *, strict: bool = True) -> Value:
-    """Return the declared value that the JSON text is. Raises `LineError`.
+@cache
+def adapter_of(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401  (a type, or `list[…]`)
+    """What reads the values of a declaration; made when it is first needed, since making one takes milliseconds."""
+    return TypeAdapter(kind)
+
+
+def read(kind: type[Value], text: str, *, strict: bool = True) -> Value:
+    """Return the value of a declared kind that the JSON text is. Raises `LineError`.
 
     Without `strict` a number may stand as a text, and the like.
     """
+    adapter: TypeAdapter[Value] = adapter_of(kind)  # type: ignore[arg-type]  # a type is hashable
     try:
         return adapter.validate_json(text, strict=strict, extra="forbid")
     except ValidationError as error:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from reconciler.core.batch import Record, Text
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
@@ -143,13 +143,10 @@ class Header:
         return Identity(self.project, self.environment, self.org, self.sandbox)
 
 
-HEADER = TypeAdapter(Header)
-
-
 def _identity(row: str, file: str) -> Identity:
     try:
         check_format(lines.refuse_doubled_keys(row), file)
-        return lines.read(HEADER, row).identity
+        return lines.read(Header, row).identity
     except LineError as error:
         raise StateCorrupt(
             f"`{file}` does not begin like a state file", detail=f"line 1: {error}", hint=RESTORE
@@ -219,7 +216,7 @@ def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
         head, mark, end = text.partition(lines.SPEC_MARK)
         texts.append(f"{head}{mark}{{}}}}" if end in specs else text)
         ends.append(end)
-    records = lines.read(lines.RECORDS, f"[{','.join(texts)}]")
+    records = lines.read(list[Record], f"[{','.join(texts)}]")
     for record, end in zip(records, ends, strict=True):
         if end in specs:
             object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
@@ -233,7 +230,7 @@ def _one(row: str, number: int, file: str) -> Record:
         text, checksum = lines.unseal(row)
         if checksum is None:
             _check_by_hand(text)
-        return lines.read(lines.RECORD, text)
+        return lines.read(Record, text)
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
