@@ -1,4 +1,4 @@
-"""Entries of `batches` as values: the dataset's defaults merged in, and checked as only the whole can be checked.
+"""Entries of `batches` as values, the dataset's defaults merged in; here is checked what depends on several fields.
 
 Fields of a batch win over `defaults`; `tags`, `csv` and `lifecycle` merge by their keys. A default applies where it
 can: `multiline` to json batches, `csv` to csv batches.

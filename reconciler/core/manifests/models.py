@@ -45,7 +45,7 @@ from reconciler.core.manifests.fields import (
 )
 
 VARIANTS = frozenset({"<one>", "<map>", "<keys>", "<range>"})
-"""Steps that pydantic puts into an error's location for a choice of forms: they stand for nothing in the YAML."""
+"""Steps that pydantic adds to an error's location for a choice of forms; the YAML has no such keys."""
 
 
 def _shape_of_id(value: object) -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.address import is_address
 from reconciler.core.manifests.expand import expand
-from reconciler.core.manifests.parse import Source, parse
+from reconciler.core.manifests.parse import parse
+from reconciler.core.manifests.source import Source
 from reconciler.views.diagnostics import render
 
 PROJECT = "project: p\nenvironments: {dev: {emulator: true}}\n"
