@@ -111,9 +111,9 @@ def _families(manifests: Manifests, environment: str, today: date, findings: lis
             findings.append(Finding("missing-id", message, dataset.place.below("id"), hint))
         for batch in dataset.batches:
             dimensions = tuple(_on_day(name, each, batch, today, findings) for name, each in batch.each)
-            ready = tuple(each for each in dimensions if each is not None)
-            if len(ready) == len(dimensions) and dataset_id is not None:
-                yield _Family(dataset, dataset_id, batch, ready)
+            found = tuple(each for each in dimensions if each is not None)
+            if len(found) == len(dimensions) and dataset_id is not None:
+                yield _Family(dataset, dataset_id, batch, found)
 
 
 def _on_day(

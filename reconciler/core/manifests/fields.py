@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Literal, LiteralString
+from typing import TYPE_CHECKING, Annotated, Literal, LiteralString, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from reconciler.core import address, identity
+from reconciler.core.batch import RecreateWhen
 from reconciler.core.manifests.dates import MOMENT_PATTERN, STEP_PATTERN, Moment, Step, read_moment, read_step
 from reconciler.core.manifests.source import Plain
 from reconciler.core.wording import guess, quoted
@@ -36,7 +37,6 @@ BATCH_ID = r"^[A-Za-z0-9._-]{1,128}$"
 
 FORMATS = ("csv", "json", "parquet")
 CHARSETS = ("ISO-8859-1", "US-ASCII", "UTF-8")
-OCCASIONS = ("abandoned", "aborted", "failed", "missing", "withdrawn")
 
 RESERVED_TAGS = frozenset({"unifiedprofile", "unifiedidentity"})
 RESERVED_TAG_PREFIXES = ("adobe", "acp_", "reconciler_")
@@ -202,7 +202,7 @@ TagValue = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 Format = Annotated[Literal["csv", "json", "parquet"], one_of(FORMATS, fold=str.lower), in_any_case(FORMATS)]
 Charset = Annotated[Literal["ISO-8859-1", "US-ASCII", "UTF-8"], one_of(CHARSETS, fold=str.upper), in_any_case(CHARSETS)]
 Removal = Annotated[Literal["delete", "forget"], one_of(("delete", "forget"))]
-Occasion = Annotated[Literal["abandoned", "aborted", "failed", "missing", "withdrawn"], one_of(OCCASIONS)]
+Recreate = Annotated[RecreateWhen, one_of(get_args(RecreateWhen))]
 IgnoredField = Annotated[Literal["tags"], one_of(("tags",))]
 StepField = Annotated[Step, read_by(read_step, Annotated[str, Field(pattern=STEP_PATTERN)])]
 DimensionName = Annotated[str, Field(pattern=DIMENSION)]
