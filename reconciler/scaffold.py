@@ -51,7 +51,7 @@ _LINES = {
         "state/local.jsonl",
     ),
 }
-"""Lines that these files must have; what else they hold is their owner's."""
+"""Lines that these files must have; all others stay as they are."""
 
 _DRIVER = {
     "merge.reconciler-state.name": "join two versions of a reconciler state",
@@ -62,9 +62,9 @@ _DRIVER = {
 def write(root: Path, ci: str | None) -> tuple[list[str], list[str]]:
     """Write what a project needs, and the pipeline of `ci` (`github`, `gitlab`); return what was written and kept.
 
-    Run again it adds what is missing, and in a clone it registers the merge driver, which no clone brings along.
-    Raises `SettingsInvalid`: before the first write if a target is a symbolic link or a pipeline would not be
-    found there, else when the disk refuses.
+    A second run adds what is missing, and in a clone it registers the merge driver, since Git does not clone that.
+    Raises `SettingsInvalid`: before the first write if a target is a symbolic link, or if a pipeline would not be
+    found there; later if the disk refuses.
     """
     top = _git(root, "rev-parse", "--show-toplevel")
     if ci is not None and top is not None and not root.samefile(top):
@@ -86,7 +86,7 @@ def write(root: Path, ci: str | None) -> tuple[list[str], list[str]]:
 
 
 def _contents(root: Path, ci: str | None) -> Mapping[str, str]:
-    """What to write where; the example only where nothing is declared: a second `init` must not declare batches."""
+    """What to write where; the example only if there is no manifest yet: a second `init` must not declare batches."""
     wanted = {**_PROJECT, **(_PIPELINES[ci] if ci is not None else {})}
     if any((root / "manifests").glob("**/*.y*ml")) and not (root / EXAMPLE).exists():
         del wanted[EXAMPLE]
@@ -100,7 +100,7 @@ def _contents(root: Path, ci: str | None) -> Mapping[str, str]:
 
 
 def project_name(folder: str) -> str:
-    """Make a project's name of a folder's: lower case letters, digits and dashes, at most 32."""
+    """Make a project's name from a folder's: at most 32 lower case letters, digits and dashes."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")[:32].rstrip("-")
     return name or "my-project"
 
@@ -129,7 +129,7 @@ def _refuse_links(root: Path, names: Iterable[str]) -> None:
 
 
 def _create(root: Path, name: str, text: str) -> bool:
-    """Write a new file; False if there is one. Exclusive, so that nothing made meanwhile is overwritten."""
+    """Write a new file; False if there is one. What is written at the same time is never overwritten."""
     path = root / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def _unwritable(name: str, error: OSError) -> SettingsInvalid:
 
 
 def _register_driver(root: Path) -> bool:
-    """Tell this clone's Git what `merge=reconciler-state` runs; False if it knows."""
+    """Tell this clone's Git what `merge=reconciler-state` runs; False if it knows already."""
     changed = False
     for key, value in _DRIVER.items():
         if _git(root, "config", "--local", "--get", key) != value:
@@ -180,7 +180,7 @@ def _register_driver(root: Path) -> bool:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """What Git says, without its last newline; None if it is not there or says no."""
+    """What Git prints, without the last newline; None if Git is not installed or fails."""
     program = shutil.which("git")
     if program is None:
         return None

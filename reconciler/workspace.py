@@ -1,4 +1,4 @@
-"""Where a run works, and what the manifests there declare for one environment. No network, no state, no event loop."""
+"""Where a run works, and what the manifests there declare for one environment. No network, no event loop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Workspace:
     environment: str | None = None
     state_file: Path | None = None
     disk: Disk = field(default_factory=RealDisk)
-    """Where the state's effects go: a seam for tests."""
+    """What the state is written with; tests put another one in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,10 @@ class Declared:
 
 
 def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
-    """Read and expand the manifests, and fingerprint the files that they name.
+    """Read and expand the manifests, and check and fingerprint the files that they name.
 
-    Raises `ManifestInvalid` with every mistake that they have, and `ContentChanged`.
+    Raises `ManifestInvalid` with every mistake, `SettingsInvalid` where no environment is clear, `StoreFailed` where
+    the state would be outside the repository, and `ContentChanged`.
     """
     sources, manifests, found = _parsed(workspace)
     if manifests is None:
@@ -97,7 +98,7 @@ def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declare
 
 
 def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
-    """Every finding in the manifests and the files that they name, offline."""
+    """Every diagnostic of the manifests and the files that they name. Raises `SettingsInvalid` and `StoreFailed`."""
     try:
         return load_declared(workspace, fingerprints=False).warnings
     except ManifestInvalid as invalid:
@@ -112,7 +113,10 @@ def _parsed(workspace: Workspace) -> tuple[Sequence[Source], Manifests | None, t
 
 
 def identify(workspace: Workspace) -> Identity:
-    """Whose state the workspace's is; only the project file is read for it."""
+    """Whose state the workspace's is; mistakes outside the project file do not count.
+
+    Raises `ManifestInvalid` and `SettingsInvalid`.
+    """
     sources, unreadable = read_sources(workspace.root, workspace.manifests)
     project_file = [source for source in sources if source.is_project]
     manifests, mistakes = parse(project_file)

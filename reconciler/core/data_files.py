@@ -1,6 +1,6 @@
-"""What a batch's files must be like before anybody sends them: names, formats, AEP's limits. Pure: sees bytes, no disk.
+"""What is checked of a batch's files before they are sent: names, formats, AEP's limits. It is given bytes, not paths.
 
-Only what is certain to fail at AEP is an error; AEP itself would say so hours later, and fail the whole batch.
+Only what is certain to fail at AEP is an error: AEP would report it hours later, and fail the whole batch.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from reconciler.core.diagnostics import Severity
 from reconciler.core.wording import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.core.batch import Spec
 
 HEAD: Final = 8192
-"""Bytes at the start of a file that are looked at."""
+"""Bytes at the start of a file that are checked."""
 TAIL: Final = 8
 """Bytes at its end."""
 
-WILD: Final = frozenset("*?[")
+WILDCARDS: Final = frozenset("*?[")
 
 EXTENSIONS: Final = {
     "json": (".json", ".jsonl", ".ndjson"),
@@ -44,7 +44,7 @@ _PARQUET_ENDS = frozenset({b"PAR1", b"PARE"})
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Something about a file, or all files of a batch, that AEP will not take, or not like."""
+    """What is wrong with a file, or with all files of a batch, before it has a place in a manifest."""
 
     code: str
     message: str
@@ -53,8 +53,8 @@ class Flaw:
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """A glob of `files`, split where its wildcards begin."""
+class Glob:
+    """A glob, split where its wildcards begin."""
 
     folder: tuple[str, ...]
     """Steps without wildcards: names within the batch are relative to this folder."""
@@ -62,16 +62,16 @@ class Pattern:
     """The other steps, at least one; `**` stands for any number of folders."""
 
 
-def read_pattern(text: str) -> Pattern:
-    """Split a glob; the manifest has checked already that it is relative and has no `..`."""
+def read_glob(text: str) -> Glob:
+    """Split a glob that is relative and has no `..`: the manifest's field has checked that."""
     steps = [step for step in text.split("/") if step not in {"", "."}]
-    wild = next((index for index, step in enumerate(steps) if WILD & set(step)), len(steps))
+    wild = next((index for index, step in enumerate(steps) if WILDCARDS & set(step)), len(steps))
     at = min(wild, max(len(steps) - 1, 0))
-    return Pattern(tuple(steps[:at]), tuple(steps[at:]))
+    return Glob(tuple(steps[:at]), tuple(steps[at:]))
 
 
 def name_flaw(name: str) -> Flaw | None:
-    """What is wrong with a file's name: it ends in a URL, in a state file and in terminals."""
+    """What is wrong with a file's name: it will be shown in URLs, state files and terminals."""
     if not name.isprintable():
         hint = "rename the file"
         return Flaw("control-character", f"{quoted(name)} holds a character that cannot be shown", hint)
@@ -79,7 +79,7 @@ def name_flaw(name: str) -> Flaw | None:
 
 
 def extension_flaw(spec: Spec, name: str) -> Flaw | None:
-    """Whether the name says that the file is of another format than its batch."""
+    """What is wrong when the name's extension is that of another format than the batch's."""
     form = spec.get("format", DEFAULT_FORMAT)
     known = EXTENSIONS[form]
     if name.lower().endswith(known):
@@ -89,15 +89,18 @@ def extension_flaw(spec: Spec, name: str) -> Flaw | None:
 
 
 def content_flaw(spec: Spec, shown: str, size: int, head: bytes, tail: bytes) -> Flaw | None:
-    """What the first `HEAD` and last `TAIL` bytes of a file tell; `shown` names it in messages."""
+    """What is wrong with a file by its first `HEAD` and last `TAIL` bytes; `shown` is its name in messages.
+
+    `size` is in bytes; a file that is not longer than `head` needs no `tail`.
+    """
     if size == 0:
         return Flaw("empty-file", f"{quoted(shown)} is empty", "AEP fails a batch without data", Severity.WARNING)
     check = _CHECKS[spec.get("format", DEFAULT_FORMAT)]
-    return check(spec, shown, head, tail if size > len(head) else head[-TAIL:], size <= len(head))
+    return check(spec, shown, size, head, tail if size > len(head) else head[-TAIL:])
 
 
 def rules_of(spec: Spec) -> str:
-    """All that `content_flaw` depends on beside the bytes: a file that passed once need not be opened again."""
+    """All that `content_flaw` depends on beside the bytes: under the same rules a file is not checked twice."""
     parts = (spec.get("format", DEFAULT_FORMAT), spec.get("multiline", False), spec.get("csv", {}))
     return json.dumps(parts, sort_keys=True)
 
@@ -115,7 +118,7 @@ def limit_flaws(count: int, size: int) -> Iterator[Flaw]:
 
 
 def day_flaw(dataset: str, count: int) -> Flaw | None:
-    """AEP's daily limit for datasets that Profile reads, if one apply could pass it."""
+    """What is wrong if one apply could pass AEP's daily limit for datasets that Profile reads (aep-api.md §9)."""
     if count <= MOST_A_DAY:
         return None
     said = f"dataset `{dataset}` declares {count:,} batches to be completed; if Profile reads it, AEP takes 90 a day"
@@ -125,16 +128,15 @@ def day_flaw(dataset: str, count: int) -> Flaw | None:
 # -- formats
 
 
-def _json_flaw(spec: Spec, shown: str, head: bytes, _tail: bytes, is_whole: bool) -> Flaw | None:  # noqa: FBT001
+def _json_flaw(spec: Spec, shown: str, size: int, head: bytes, _tail: bytes) -> Flaw | None:
     text = head.decode("utf-8", "replace").lstrip("\ufeff")
     if spec.get("multiline", False):
         if text.lstrip()[:1] in {"[", "{"}:
             return None
         hint = "with `multiline: true` a file is one JSON array of objects"
         return Flaw("not-json", f"{quoted(shown)} is no JSON array", hint)
-    lines = text.split("\n")
-    last = lines if is_whole else lines[:-1]
-    for number, line in enumerate(last, 1):
+    is_whole, lines = size <= len(head), text.split("\n")
+    for number, line in enumerate(lines if is_whole else lines[:-1], 1):
         if line.strip() and not _is_object(line):
             return _not_a_line(shown, number)
     started = "" if is_whole else lines[-1].lstrip()
@@ -153,14 +155,14 @@ def _not_a_line(shown: str, number: int) -> Flaw:
     return Flaw("not-json-lines", message, "write each object on one line, or set `multiline: true` for a JSON array")
 
 
-def _parquet_flaw(_spec: Spec, shown: str, head: bytes, tail: bytes, _whole: bool) -> Flaw | None:  # noqa: FBT001
+def _parquet_flaw(_spec: Spec, shown: str, _size: int, head: bytes, tail: bytes) -> Flaw | None:
     if head[:4] in _PARQUET_ENDS and tail[-4:] in _PARQUET_ENDS and len(head) >= 12:  # noqa: PLR2004
         return None
     hint = "a Parquet file begins and ends with `PAR1`: write it to its end, or correct `format`"
     return Flaw("not-parquet", f"{quoted(shown)} is no whole Parquet file", hint)
 
 
-def _csv_flaw(spec: Spec, shown: str, head: bytes, _tail: bytes, _whole: bool) -> Flaw | None:  # noqa: FBT001
+def _csv_flaw(spec: Spec, shown: str, _size: int, head: bytes, _tail: bytes) -> Flaw | None:
     how = spec.get("csv", {})
     text = head.decode(how.get("charset", "UTF-8"), "replace").lstrip("\ufeff")
     first = text.split("\n", 1)[0].rstrip("\r")
@@ -180,18 +182,8 @@ def _bad_header(shown: str, what: str) -> Flaw:
     return Flaw("bad-csv-header", f"the header of {quoted(shown)} {what}", hint)
 
 
-_CHECKS: dict[str, Callable[[Spec, str, bytes, bytes, bool], Flaw | None]] = {
+_CHECKS: dict[str, Callable[[Spec, str, int, bytes, bytes], Flaw | None]] = {
     "json": _json_flaw,
     "parquet": _parquet_flaw,
     "csv": _csv_flaw,
 }
-
-
-def twice(names: Collection[str]) -> str | None:
-    """A name that stands twice among those of one batch."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None

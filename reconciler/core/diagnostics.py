@@ -1,4 +1,4 @@
-"""What is wrong with a user's input, as values: all mistakes at once, each with its place. Never prints."""
+"""What is wrong with a user's input, as values: all mistakes at once, each with its place."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Diagnostic:
 
 
 def has_errors(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> bool:
-    """Whether any finding is more than a warning."""
+    """Whether any of them is more than a warning."""
     return any(each.severity is Severity.ERROR for each in diagnostics)
 
 
 def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The findings sorted by place, then code and text, each said once: the same input gives the same bytes."""
+    """The diagnostics sorted by place, code and message, each once: the same input gives the same bytes."""
 
     def key(each: Diagnostic) -> tuple[str, int, int, str, str]:
         span = each.span

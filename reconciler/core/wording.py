@@ -1,4 +1,4 @@
-"""How messages quote what a user typed and guess what was meant. Never lets a control character through."""
+"""How messages quote what a user typed, without control characters, and guess what was meant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_NAMES = 20
 
 
 def visible(text: str) -> str:
-    """Show everything that does not print (controls, line breaks, bidi marks) as an escape."""
+    """Replace what is not printable (control characters, line breaks, bidi marks) by escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -36,15 +36,17 @@ def closest(word: str, options: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=64)  # one mistake is often repeated ten thousand times
 def _closest(word: str, options: tuple[str, ...]) -> str | None:
-    by_folded = {option.casefold(): option for option in reversed(options)}
-    near = get_close_matches(word.casefold(), by_folded, n=1)
-    return by_folded[near[0]] if near else None
+    by_lower_case = {option.casefold(): option for option in reversed(options)}
+    near = get_close_matches(word.casefold(), by_lower_case, n=1)
+    return by_lower_case[near[0]] if near else None
 
 
 def guess(word: str, options: Iterable[str], what: str) -> str:
-    """Word a hint that names the nearest option and lists them all: ``did you mean `a`? Fields: a, b``."""
+    """Write a hint that names the nearest option and lists them all: ``did you mean `a`? Fields: a, b``."""
     names = sorted(options)
     near = closest(word, names)
-    listed = ", ".join(names[:MOST_NAMES]) + (f", and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES))
+    listed = ", ".join(names[:MOST_NAMES])
+    if len(names) > MOST_NAMES:
+        listed += f", and {len(names) - MOST_NAMES} more"
     some = f"{what}: {listed}" if names else f"there are no {what.lower()} yet"
     return f"did you mean `{near}`? {some}" if near else some

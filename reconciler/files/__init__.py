@@ -1,7 +1,7 @@
-"""The one door to files that a pull request can choose: manifests and the data that they name.
+"""All reading of files that a pull request can choose: manifests and the data that they name.
 
 inside        what stays inside a folder; regular files only; no link followed
-manifests     the folder of manifests         glob       patterns to files
+manifests     the folder of manifests         glob       globs to files
 survey        the files of every batch        reading    their bytes, as they were fingerprinted
-fingerprints  SHA-256, remembered             caches     files that may as well be missing
+fingerprints  SHA-256, remembered             caches     files whose loss costs only time
 """

@@ -1,4 +1,4 @@
-"""Files that may as well be missing: read as nothing when in doubt, written whole or not at all, through no link."""
+"""Files whose loss costs only time: empty when they cannot be read, written whole or not at all, through no link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_cache(path: Path, most: int) -> bytes:
-    """Read a file that `write_cache` put there; nothing where it cannot be read, is a link, or has more bytes."""
+    """Read a file of `write_cache`; empty if it cannot be read, is a link, or has more than `most` bytes."""
     try:
         with open_regular(path) as file:
             data = file.read(most + 1)
@@ -23,7 +23,7 @@ def read_cache(path: Path, most: int) -> bytes:
 
 
 def write_cache(path: Path, data: bytes) -> None:
-    """Put a file there; it is never synced. A disk that refuses costs only time, next time."""
+    """Write a file without syncing it. Where the disk refuses, the file stays as it was."""
     temp = path.with_name(f".{path.name}.tmp")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """SHA-256 of data files, remembered by size, mtime and inode: a plan over unchanged terabytes reads nothing.
 
-Only a cache: it may be lost, it is never committed, and whatever cannot be read in it is left out.
+Only a cache: it may be lost and is never committed; one that cannot be read counts as empty.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 VERSION = 1
 
 TICK_NS = 20_000_000
-"""Nanoseconds within which two writes may leave one mtime; where mtimes are whole seconds, two of those."""
+"""Nanoseconds: two writes that are closer to each other may leave the same mtime."""
 COARSE_NS = 2_000_000_000
+"""Nanoseconds: the same where mtimes are whole seconds."""
 SECOND_NS = 1_000_000_000
 
 MAX_CACHE = 1024 * 1024 * 1024
@@ -33,7 +34,7 @@ MAX_CACHE = 1024 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """By what a file is known to be unchanged without reading it."""
+    """What shows that a file is unchanged, without reading it."""
 
     size: int
     """Bytes."""
@@ -47,14 +48,14 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What was found out about a file with a certain stamp."""
+class Entry:
+    """What is remembered of a file with a certain stamp."""
 
     stamp: Stamp
     sha256: str = ""
-    """In hex; empty while only its beginning was read."""
+    """In hex; empty if only its beginning was read."""
     rules: str = ""
-    """Under which rules its beginning was found to be in order."""
+    """The rules (`data_files.rules_of`) under which its beginning was in order; empty if it was not checked."""
 
 
 class Fingerprints:
@@ -62,61 +63,61 @@ class Fingerprints:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, Known] = {}
-        self._kept: set[str] = set()
+        self._entries: dict[str, Entry] = {}
+        self._used: set[str] = set()
         self._is_changed = False
 
     def load(self) -> None:
-        """Read the cache; one that cannot be read is as good as none."""
+        """Read the cache; one that cannot be read is empty."""
         with suppress(ValueError, TypeError, AttributeError):
             found = json.loads(read_cache(self._path, MAX_CACHE))
             if found.get("version") != VERSION:
                 return
             for path, (size, mtime_ns, inode, sha256, rules) in found["files"].items():
-                self._known[path] = Known(Stamp(size, mtime_ns, inode), str(sha256), str(rules))
+                self._entries[path] = Entry(Stamp(size, mtime_ns, inode), str(sha256), str(rules))
 
     def save(self) -> None:
-        """Write what was asked for, if any of it is new; a disk that refuses costs only time, next time."""
+        """Write the entries that were used, if any of them is new; it is no error if the disk refuses."""
         if not self._is_changed:
             return
         files = {
-            path: (known.stamp.size, known.stamp.mtime_ns, known.stamp.inode, known.sha256, known.rules)
-            for path, known in self._known.items()
-            if path in self._kept
+            path: (entry.stamp.size, entry.stamp.mtime_ns, entry.stamp.inode, entry.sha256, entry.rules)
+            for path, entry in self._entries.items()
+            if path in self._used
         }
         text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
         write_cache(self._path, text.encode())
         self._is_changed = False
 
-    def passed(self, path: str, stamp: Stamp, rules: str) -> bool:
+    def has_passed(self, path: str, stamp: Stamp, rules: str) -> bool:
         """Whether the file's beginning was in order under these rules."""
-        self._kept.add(path)
-        known = self._known.get(path)
-        return known is not None and known.stamp == stamp and known.rules == rules
+        self._used.add(path)
+        entry = self._entries.get(path)
+        return entry is not None and entry.stamp == stamp and entry.rules == rules
 
     def note_passed(self, path: str, stamp: Stamp, rules: str) -> None:
-        """Remember that it is."""
-        known = self._known.get(path)
-        base = known if known is not None and known.stamp == stamp else Known(stamp)
+        """Remember that the file's beginning was in order under these rules."""
+        entry = self._entries.get(path)
+        base = entry if entry is not None and entry.stamp == stamp else Entry(stamp)
         self._remember(path, replace(base, rules=rules))
 
     def digest(self, path: str, stamp: Stamp) -> str:
         """The file's SHA-256 in hex, remembered or read now. Raises `ContentChanged`."""
-        self._kept.add(path)
-        known = self._known.get(path)
-        if known is not None and known.stamp == stamp and known.sha256:
-            return known.sha256
+        self._used.add(path)
+        entry = self._entries.get(path)
+        if entry is not None and entry.stamp == stamp and entry.sha256:
+            return entry.sha256
         sha256 = _read_digest(path, stamp)
-        rules = known.rules if known is not None and known.stamp == stamp else ""
-        self._remember(path, Known(stamp, sha256, rules))
+        rules = entry.rules if entry is not None and entry.stamp == stamp else ""
+        self._remember(path, Entry(stamp, sha256, rules))
         return sha256
 
-    def _remember(self, path: str, known: Known) -> None:
-        # What was written a moment ago may be written again without a new mtime: such a stamp proves nothing.
-        granularity = COARSE_NS if known.stamp.mtime_ns % SECOND_NS == 0 else TICK_NS
-        if time_ns() - known.stamp.mtime_ns > granularity:
-            self._kept.add(path)
-            self._known[path] = known
+    def _remember(self, path: str, entry: Entry) -> None:
+        # A file written a moment ago may be written again without a new mtime: its stamp proves nothing.
+        granularity = COARSE_NS if entry.stamp.mtime_ns % SECOND_NS == 0 else TICK_NS
+        if time_ns() - entry.stamp.mtime_ns > granularity:
+            self._used.add(path)
+            self._entries[path] = entry
             self._is_changed = True
 
 

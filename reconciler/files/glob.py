@@ -1,6 +1,6 @@
-"""Globs to files: each folder is listed once, and none outside the root.
+"""Globs to files. Each folder is listed once, and none outside the root.
 
-A link to a folder is followed where a pattern names it, never below `**`: it could go round in circles.
+A link to a folder is followed where a glob names it, never below `**`: it could go round in circles.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from fnmatch import translate
 from functools import cache
 from typing import TYPE_CHECKING
 
-from reconciler.core.data_files import WILD, read_pattern
+from reconciler.core.data_files import WILDCARDS, read_glob
 from reconciler.files.fingerprints import Stamp
 from reconciler.files.inside import is_below, is_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MOST_DEPTH = 64
+MAX_DEPTH = 64
 """Folders within folders that `**` goes down."""
 
 
@@ -43,24 +43,23 @@ class Tree:
     folders: dict[str, tuple[list[str], dict[str, os.DirEntry[str]]]] = field(default_factory=dict)
     reals: dict[str, str] = field(default_factory=dict)
 
-    def glob(self, text: str) -> Iterator[tuple[str, str]]:
+    def files(self, text: str) -> Iterator[tuple[str, str]]:
         """Yield name (relative to the folder before the first wildcard) and path of each file that matches, sorted."""
-        pattern = read_pattern(text)
-        folder = os.path.join(self.root, *pattern.folder)
-        for path in sorted(self._below(folder, pattern.rest, 0)):
+        glob = read_glob(text)
+        folder = os.path.join(self.root, *glob.folder)
+        for path in sorted(self._below(folder, glob.rest, 0)):
             yield path[len(folder) + 1 :].replace(os.sep, "/"), path
 
     def _below(self, folder: str, steps: tuple[str, ...], depth: int) -> set[str]:
         step, rest = steps[0], steps[1:]
         if step == "**":
             found = self._below(folder, rest or ("*",), depth)
-            if depth < MOST_DEPTH:
+            if depth < MAX_DEPTH:
                 for name, entry in self._list(folder)[1].items():
-                    # Links to folders are not followed: they could go round in circles.
                     if not name.startswith(".") and entry.is_dir(follow_symlinks=False):
                         found |= self._below(entry.path, steps, depth + 1)
             return found
-        if not WILD & set(step):
+        if not WILDCARDS & set(step):
             path = os.path.join(folder, step)
             if rest:
                 return self._below(path, rest, depth) if os.path.isdir(path) else set()
@@ -71,7 +70,7 @@ class Tree:
         return {entry.path for entry in self._named(folder, step) if not entry.is_dir()}
 
     def _named(self, folder: str, step: str) -> Iterator[os.DirEntry[str]]:
-        """The entries that a step with wildcards matches; one that begins with a dot only if the step does."""
+        """The entries that a step with wildcards matches; a name with a dot in front only if the step has one, too."""
         names, entries = self._list(folder)
         prefix = re.split(r"[*?\[]", step, maxsplit=1)[0]
         is_match = _matcher(step)
@@ -94,7 +93,7 @@ class Tree:
         return listed
 
     def real(self, path: str) -> tuple[str, Stamp] | None:
-        """The path without links and the stamp of what is there; None when it is not in the repository."""
+        """The path without links, and the stamp of that file; None if it is not in the repository."""
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
             real = os.path.realpath(path)

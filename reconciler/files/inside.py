@@ -1,7 +1,7 @@
-"""What stays inside a folder, and what is only a file: the one place that decides either.
+"""What stays inside a folder, and what is a regular file: both are decided only here.
 
-Whoever opens a pull request chooses the names below the repository, and what they are: links that lead elsewhere, pipes
-that never end. Nothing is opened through a link here; a path is asked for its real one first.
+A pull request chooses what stands in the repository: also links that lead out of it, and pipes that never end.
+Nothing is opened through a link here: callers resolve links first.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BINARY = getattr(os, "O_BINARY", 0)
 """Flags of `open` that some systems do not have."""
 
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-"""Without it the opening of a named pipe would wait for a writer that never comes."""
+"""Without it, opening a named pipe would wait for a writer."""
 
 
 def is_inside(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
@@ -31,12 +31,12 @@ def is_inside(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> boo
 
 
 def is_below(path: str, root: str) -> bool:
-    """As `is_inside`, of two paths that have no links in them."""
+    """Like `is_inside`, for two paths without links."""
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
-    """Whether a path that seems to be below the root is elsewhere: a link on the way leads there."""
+    """Whether a path is below the root by its name, and elsewhere by the links in it."""
     return is_below(os.path.abspath(path), os.path.abspath(root)) and not is_inside(path, root)
 
 

@@ -1,7 +1,7 @@
-"""Reads the folder of manifests: which files there are, and their text. Never parses, never reads beyond the root.
+"""Reads the folder of manifests: which files there are, and their text. Parses nothing, reads nothing outside the root.
 
-A file that is left out silently would be a batch that is no longer declared, so whatever looks like a manifest and
-cannot be read is an error. Names that begin with a dot are no manifests: editors keep their own files there.
+A manifest that is left out silently would be batches that are no longer declared, so one that cannot be read is an
+error. Names that begin with a dot are no manifests: editors keep their own files there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_TOTAL = 8 * MAX_FILE
 
 
 def read_sources(root: Path, folder: Path) -> tuple[tuple[Source, ...], tuple[Diagnostic, ...]]:
-    """Read every manifest below the folder, sorted by path, and say what could not be read. Raises nothing.
+    """Read every manifest below the folder, sorted by path, and report what could not be read.
 
     `root` is the directory of the project: links that lead out of it are refused.
     """
@@ -69,7 +69,7 @@ class _Folder:
                 self.report_unreadable(current, error)
 
     def is_folder_to_walk(self, entry: Path) -> bool:
-        """Whether an entry is a folder whose files are not read in another way."""
+        """Whether an entry is a folder that is not reached by another path as well."""
         if entry.name.startswith(".") or not entry.is_dir():
             return False
         if not entry.is_symlink():
@@ -80,7 +80,7 @@ class _Folder:
         return _real(entry) not in self.visited and not is_inside(entry, self.folder)
 
     def is_manifest(self, entry: Path) -> bool:
-        """Whether an entry, if it is no folder to walk, is to be read."""
+        """Whether an entry is a file with the name of a manifest."""
         return not entry.name.startswith(".") and entry.suffix.lower() in SUFFIXES and not entry.is_dir()
 
     def read(self, path: Path) -> None:
@@ -123,16 +123,16 @@ class _Folder:
             self.diagnostics.append(Diagnostic("not-utf-8", f"`{shown}` is not UTF-8", span, "save the file as UTF-8"))
 
     def report(self, code: str, message: str, hint: str) -> None:
-        """Note what is wrong with a whole file."""
+        """Add a diagnostic for a whole file."""
         self.diagnostics.append(Diagnostic(code, message, hint=hint))
 
     def report_outside(self, path: Path) -> None:
-        """Note a link out of the project."""
+        """Report a link that leads out of the project."""
         hint = "put the manifests inside the repository"
         self.report("outside", f"`{self.shown(path)}` leads out of `{visible(str(self.root))}`", hint)
 
     def report_unreadable(self, path: Path, error: OSError) -> None:
-        """Note a file or folder that the system does not let us read."""
+        """Report a file or folder that cannot be read."""
         reason = error.strerror or type(error).__name__
         self.report(
             "unreadable", f"`{self.shown(path)}` cannot be read: {reason}", "check that it exists, and who may read it"
@@ -151,7 +151,7 @@ def _real(path: Path) -> Path:
 
 
 def _span_of_byte(shown: str, content: bytes, index: int) -> Span:
-    """Where the first byte stands that is not UTF-8."""
+    """The span of the first byte that is not UTF-8."""
     before = split_lines(content[:index].decode())
     rest = split_lines(content[index:].decode("utf-8", "replace"))[0]
     column = len(before[-1]) + 1
@@ -159,6 +159,6 @@ def _span_of_byte(shown: str, content: bytes, index: int) -> Span:
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file, one more than allowed at most. Raises `OSError`, also for what is not a file."""
+    """The bytes of a file, up to one more than allowed. Raises `OSError`, also for what is not a regular file."""
     with open_regular(path) as file:
         return file.read(MAX_FILE + 1)

@@ -1,4 +1,4 @@
-"""The bytes of surveyed files as they were fingerprinted: a file that changed meanwhile is refused, never sent."""
+"""The bytes of surveyed files as they were fingerprinted. A file that has changed since then is refused, never sent."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """One data file, as the disk has it."""
+class LocalFile:
+    """One data file on the disk."""
 
     name: str
     """Within the batch."""
     path: str
-    """Where it is, without links."""
+    """Absolute, without links."""
     stamp: Stamp
 
 
@@ -38,10 +38,10 @@ class Local:
 class DataFiles:
     """The files of a survey: implements `ports.Contents`."""
 
-    files: Mapping[str, tuple[Local, ...]]
+    files: Mapping[str, tuple[LocalFile, ...]]
 
     def open(self, address: str, file: File) -> DataFile:
-        """The content of a declared file. Raises `ContentChanged` when it was not surveyed."""
+        """The content of a declared file. Raises `ContentChanged` if the survey did not find it."""
         local = self.files.get(address, ())
         at = bisect_left(local, file.name, key=lambda each: each.name)
         if at < len(local) and local[at].name == file.name:
@@ -53,7 +53,7 @@ class DataFiles:
 class DataFile:
     """The content of one data file: implements `ports.Content`."""
 
-    local: Local
+    local: LocalFile
     sha256: str
 
     @property
@@ -62,11 +62,11 @@ class DataFile:
         return self.local.stamp.size
 
     async def chunks(self, first: int, stop: int) -> AsyncIterator[bytes]:
-        """Read a stretch of the file, a mebibyte at a time; the last only once it is certain that nothing changed.
+        """Read the bytes from `first` up to `stop`, a mebibyte at a time; the last only if the file has not changed.
 
         Raises `ContentChanged`.
         """
-        import asyncio  # validation reads no data: it need not wait for this import
+        import asyncio  # `validate` reads no data and starts faster without it
 
         file = self._open()  # not in a thread: a cancelled one would leave it open
         try:
@@ -108,8 +108,8 @@ def _read(file: BufferedReader, most: int, path: str) -> bytes:
     return chunk
 
 
-def ends(path: str, size: int) -> tuple[bytes, bytes]:
-    """The first and last bytes of a file that a check looks at. Raises `OSError`."""
+def read_ends(path: str, size: int) -> tuple[bytes, bytes]:
+    """The first `HEAD` and last `TAIL` bytes of a file, for `content_flaw`. Raises `OSError`."""
     with open_regular(path) as file:
         head = file.read(HEAD)
         if size <= len(head):

@@ -1,4 +1,7 @@
-"""The data files of every batch: found, checked by their ends, fingerprinted. Opens nothing outside the repository."""
+"""The data files of every batch: found, checked by their first and last bytes, fingerprinted.
+
+Nothing outside the repository is opened.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from reconciler.core.data_files import (
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.wording import quoted
 from reconciler.files.glob import Outside, Tree
-from reconciler.files.reading import Local, ends
+from reconciler.files.reading import LocalFile, read_ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,26 +39,26 @@ if TYPE_CHECKING:
 class Survey:
     """What the globs of all batches lead to."""
 
-    files: Mapping[str, tuple[Local, ...]]
+    files: Mapping[str, tuple[LocalFile, ...]]
     """By address, sorted by name; an address without `files` is not in it."""
     diagnostics: tuple[Diagnostic, ...]
 
 
-def survey(root: Path, desired: Sequence[Desired], sources: Sequence[Source], known: Fingerprints) -> Survey:
-    """Find and check the files of every batch; opens only those whose beginning was never looked at. Raises nothing."""
-    surveyor = _Surveyor(Tree(realpath(root)), known)
+def survey(root: Path, desired: Sequence[Desired], sources: Sequence[Source], cache: Fingerprints) -> Survey:
+    """Find and check the files of every batch; opens only those that the cache does not know as checked."""
+    surveyor = _Surveyor(Tree(realpath(root)), cache)
     files = {each.address: surveyor.of(each) for each in desired if each.globs}
     surveyor.check_completion(desired)
     return Survey(files, tuple(resolve(surveyor.findings.values(), sources)))
 
 
-def fingerprinted(desired: Sequence[Desired], found: Survey, known: Fingerprints) -> dict[str, Desired]:
+def fingerprinted(desired: Sequence[Desired], found: Survey, cache: Fingerprints) -> dict[str, Desired]:
     """The batches by address, each with the fingerprints of its files. Raises `ContentChanged`."""
     result = {}
     for each in desired:
         local = found.files.get(each.address)
         if local is not None:
-            files = tuple(File(one.name, one.stamp.size, known.digest(one.path, one.stamp)) for one in local)
+            files = tuple(File(one.name, one.stamp.size, cache.digest(one.path, one.stamp)) for one in local)
             result[each.address] = replace(each, content=files)
         else:
             result[each.address] = each
@@ -63,33 +66,33 @@ def fingerprinted(desired: Sequence[Desired], found: Survey, known: Fingerprints
 
 
 class _Surveyor:
-    """One pass over all batches. Each kind of mistake is told once for each place in a manifest."""
+    """One pass over all batches. Each kind of mistake is reported once for each place in a manifest."""
 
-    def __init__(self, tree: Tree, known: Fingerprints) -> None:
+    def __init__(self, tree: Tree, cache: Fingerprints) -> None:
         self.tree = tree
-        self.known = known
+        self.cache = cache
         self.findings: dict[tuple[str, Place], Finding] = {}
 
-    def of(self, desired: Desired) -> tuple[Local, ...]:
-        by_name: dict[str, Local] = {}
+    def of(self, desired: Desired) -> tuple[LocalFile, ...]:
+        by_name: dict[str, LocalFile] = {}
         for index, glob in enumerate(desired.globs):
             place = desired.place.below("files", index)
             for local in self._matches(glob, desired, place):
                 other = by_name.setdefault(local.name, local)
                 if other.path != local.path:
-                    self._twice(local, other, place)
+                    self._add_duplicate(local, other, place)
         for flaw in limit_flaws(len(by_name), sum(each.stamp.size for each in by_name.values())):
-            self._note(flaw, desired.place)
+            self._add(flaw, desired.place)
         return tuple(by_name[name] for name in sorted(by_name))
 
-    def _matches(self, glob: str, desired: Desired, place: Place) -> Iterator[Local]:
+    def _matches(self, glob: str, desired: Desired, place: Place) -> Iterator[LocalFile]:
         try:
-            matches = list(self.tree.glob(glob))
+            matches = list(self.tree.files(glob))
         except Outside as error:
-            self._note(_outside(self.tree.shown(error.folder)), place)
+            self._add(_outside(self.tree.shown(error.folder)), place)
             return
         except OSError as error:
-            self._unreadable(quoted(glob), error, place)
+            self._add_unreadable(quoted(glob), error, place)
             return
         rules = rules_of(desired.spec)
         for name, path in matches:
@@ -99,34 +102,34 @@ class _Surveyor:
                 yield local
         if not matches:
             hint = "check the path: globs are relative to the repository's root, and `*` does not match a `/`"
-            self._note(Flaw("no-files", f"{quoted(glob)} matches no file", hint), place)
+            self._add(Flaw("no-files", f"{quoted(glob)} matches no file", hint), place)
 
-    def _local(self, name: str, path: str, place: Place) -> Local | None:
-        """The file, if it is one of the repository."""
+    def _local(self, name: str, path: str, place: Place) -> LocalFile | None:
+        """The file; None, with a finding, if it cannot be read or is not in the repository."""
         try:
             found = self.tree.real(path)
         except OSError as error:
-            self._unreadable(quoted(self.tree.shown(path)), error, place)
+            self._add_unreadable(quoted(self.tree.shown(path)), error, place)
             return None
         if found is None:
-            self._note(_outside(self.tree.shown(path)), place)
+            self._add(_outside(self.tree.shown(path)), place)
             return None
-        return Local(name, *found)
+        return LocalFile(name, *found)
 
-    def _check(self, spec: Spec, rules: str, local: Local, place: Place) -> None:
+    def _check(self, spec: Spec, rules: str, local: LocalFile, place: Place) -> None:
         flaw = name_flaw(local.name) or extension_flaw(spec, local.name)
-        if flaw is None and not self.known.passed(local.path, local.stamp, rules):
+        if flaw is None and not self.cache.has_passed(local.path, local.stamp, rules):
             shown = self.tree.shown(local.path)
             try:
-                head, tail = ends(local.path, local.stamp.size)
+                head, tail = read_ends(local.path, local.stamp.size)
             except OSError as error:
-                self._unreadable(quoted(shown), error, place)
+                self._add_unreadable(quoted(shown), error, place)
                 return
             flaw = content_flaw(spec, shown, local.stamp.size, head, tail)
             if flaw is None:
-                self.known.note_passed(local.path, local.stamp, rules)
+                self.cache.note_passed(local.path, local.stamp, rules)
         if flaw is not None:
-            self._note(flaw, place)
+            self._add(flaw, place)
 
     def check_completion(self, desired: Sequence[Desired]) -> None:
         """Find batches that would be completed empty, and datasets that would get more than AEP takes a day."""
@@ -140,24 +143,24 @@ class _Surveyor:
                 if not each.globs:
                     place = each.place.below("complete")
                     hint = "name its `files`, or leave completing to the job that uploads them"
-                    self._note(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
+                    self._add(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
         for name, count in counts.items():
             flaw = day_flaw(name, count)
             if flaw is not None:
-                self._note(flaw, places[name])
+                self._add(flaw, places[name])
 
-    def _twice(self, local: Local, other: Local, place: Place) -> None:
+    def _add_duplicate(self, local: LocalFile, other: LocalFile, place: Place) -> None:
         paths = f"{quoted(self.tree.shown(other.path))} and {quoted(self.tree.shown(local.path))}"
         message = f"{paths} would both be file {quoted(local.name)} of the batch"
         hint = "names are relative to the folder before the first wildcard: begin both globs higher up"
-        self._note(Flaw("duplicate-file", message, hint), place)
+        self._add(Flaw("duplicate-file", message, hint), place)
 
-    def _unreadable(self, shown: str, error: OSError, place: Place) -> None:
+    def _add_unreadable(self, shown: str, error: OSError, place: Place) -> None:
         reason = error.strerror or type(error).__name__
         flaw = Flaw("unreadable", f"{shown} cannot be read: {reason}", "check that it exists, and who may read it")
-        self._note(flaw, place)
+        self._add(flaw, place)
 
-    def _note(self, flaw: Flaw, place: Place) -> None:
+    def _add(self, flaw: Flaw, place: Place) -> None:
         finding = Finding(flaw.code, flaw.message, place, flaw.hint, severity=flaw.severity)
         self.findings.setdefault((flaw.code, place), finding)
 

@@ -16,7 +16,8 @@ import pytest
 
 from reconciler.core.batch import Desired, Lifecycle
 from reconciler.core.manifests.expand import expand
-from reconciler.core.manifests.parse import Source, parse
+from reconciler.core.manifests.parse import parse
+from reconciler.core.manifests.source import Source
 from reconciler.views.diagnostics import render
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Which files are manifests, and what happens to those that cannot be read: never silence, never a look outside."""
+"""Which files are manifests; those that cannot be read are reported, and nothing outside is read."""
 
 from __future__ import annotations
 

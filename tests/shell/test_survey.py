@@ -1,4 +1,4 @@
-"""Globs to files: inside the repository whatever links say, named from the first wildcard, opened only when new."""
+"""Globs to files: only in the repository, named from the first wildcard on, opened only when new."""
 
 from __future__ import annotations
 

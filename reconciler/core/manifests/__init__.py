@@ -2,10 +2,10 @@
 
     source → document → parse → declaration → expand → `batch.Desired`
 
-source                   files as they were read           document, positions  YAML as data, and where each piece is
-fields, models           the form of what users write      parse, batches       files and `batches` entries as values
-dates                    `each`, and ranges of dates       references           `moved`, `imports`, `replaces`
-templates                `{dimension}` in texts            project              environments and limits
-mistakes, findings       what is wrong, and where          schema               JSON Schema for editors
-declaration              what is declared, as values       expand               every batch of one environment and day
+source, document   a file, and its YAML as plain data       positions    where each piece of it stands
+fields, models     the form of what users write             schema       JSON Schema for editors
+parse, batches     files and `batches` entries as values    declaration  what they declare, as values
+dates              the date ranges of `each`                templates    `{dimension}` in texts
+project            environments and limits                  references   `moved`, `imports`, `replaces`
+mistakes, findings what is wrong, and where                 expand       every batch of an environment and a day
 """

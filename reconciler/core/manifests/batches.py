@@ -1,4 +1,4 @@
-"""Entries of `batches` as values: the dataset's defaults merged in, and checked as only the whole can be checked.
+"""Entries of `batches` as values: the dataset's defaults are merged in, and what depends on several fields is checked.
 
 Fields of a batch win over `defaults`; `tags`, `csv` and `lifecycle` merge by their keys. A default applies where it
 can: `multiline` to json batches, `csv` to csv batches.
@@ -115,7 +115,7 @@ class BatchReader:
     def _bound(self, name: str, fields: BatchFields, each: Each, place: Place) -> dict[str, Bound]:
         """Read, check and bind what is filled in for each address; nothing where there is a mistake."""
         own = self._read_templates(_texts_with_braces(fields), place)
-        inherited = [each for route, each in self._inherited.items() if not _is_overridden(route, fields)]
+        inherited = [text for route, text in self._inherited.items() if not _is_overridden(route, fields)]
         external_id = ("external_id",)
         if fields.external_id is not None:
             own |= self._read_templates([(external_id, fields.external_id)], place)
@@ -131,7 +131,8 @@ class BatchReader:
         self.findings += found
         if found:
             return {}
-        return {each.text: each.bind(dimensions) for each in (*own.values(), *inherited) if has_braces(each.text)}
+        texts = (*own.values(), *inherited)
+        return {template.text: template.bind(dimensions) for template in texts if has_braces(template.text)}
 
 
 def _texts_with_braces(fields: SharedFields) -> Iterator[tuple[Route, str]]:

@@ -128,7 +128,7 @@ class Range:
 
 
 Dimension = tuple[str, ...] | Range
-"""The keys of a dimension, or the range of dates that they are made from."""
+"""The keys of a dimension, or the range of dates that its keys are made from."""
 
 
 def longest_key(dimension: Dimension) -> int:
@@ -171,7 +171,7 @@ def key_form(dimension: str, step: Step) -> KeyForm:
 
 
 def backwards(start: date, end: date, place: Place) -> Finding:
-    """Word the mistake of a range that ends before it begins."""
+    """Describe the mistake of a range that ends before it begins."""
     message = f"the range is empty: it begins on {start} and ends on {end}"
     hint = "swap `from` and `to`" if start > end else "widen the range"
     return Finding("empty-range", message, place, hint)

@@ -1,9 +1,9 @@
 """YAML text as plain data: mappings, lists and raw scalars. Never resolves a type or a tag, never recurses.
 
-Only the event stream of libyaml is used: PyYAML's composer crashes the process on deep nesting, keeps the
-last of two equal keys silently, and turns `no`, `012` or `2026-01-01` into what nobody wrote. Everything that
-a hostile file can make large (depth, nodes, what aliases repeat, documents) has a budget, and reading stops at
-the first that is exceeded. Positions are not kept: `positions` finds them again when a diagnostic needs them.
+Only the event stream of libyaml is used: PyYAML's composer crashes the process on deep nesting, silently
+keeps the last of two equal keys, and turns `no`, `012` or `2026-01-01` into other types. Everything that a hostile
+file can make large (depth, nodes, what aliases repeat, documents) has a limit, and reading stops at the first that is
+exceeded. Positions are not kept: `positions` finds them again when a diagnostic needs them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_DOCUMENTS = 10_000
 """Documents in one file; one dataset each."""
 
 MAX_FINDINGS = 1_000
-"""Findings in one file after which the rest of it is not read."""
+"""Diagnostics of one file after which the rest of it is not read."""
 
 MERGE_KEY = "<<"
 
@@ -54,19 +54,19 @@ UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uf
 
 
 class _Stop(Exception):
-    """Nothing more can be read from this file; the reason is already among the diagnostics."""
+    """Ends the reading of a file; the reason is already among the diagnostics."""
 
 
 def load(text: str, file: str, *, max_nodes: int = MAX_NODES) -> tuple[list[Document], list[Diagnostic]]:
-    """Every document of a file that could be read, and what is wrong with it as YAML. Raises nothing.
+    """Return every document of a file that could be read, and what is wrong with the file as YAML. Raises nothing.
 
-    A document with a finding is still returned where its shape is clear, so that its other mistakes show too.
+    A document with a mistake is returned, too, where its structure is clear: its other mistakes can then be found.
     """
     text = text.removeprefix("\ufeff")
     builder = _Builder(text, file, max_nodes)
     with suppress(_Stop):
         builder.read()
-    builder.name_firsts()
+    builder.add_first_lines()
     return builder.documents, builder.diagnostics
 
 
@@ -77,7 +77,7 @@ class _List:
     data: list[Data]
     anchor: str | None
     nodes_before: int
-    """How many nodes the file had when the list began: what came since is what an alias repeats."""
+    """How many nodes the file had when the list began: those since then are what an alias repeats."""
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class _Mapping:
 
 
 class _Builder:
-    """Folds the events of one file into data, one at a time."""
+    """Turns the events of one file into data, one at a time."""
 
     def __init__(self, text: str, file: str, max_nodes: int) -> None:
         self.text = text
@@ -104,27 +104,27 @@ class _Builder:
         self.diagnostics: list[Diagnostic] = []
         self.stack: list[_List | _Mapping] = []
         self.anchors: dict[str, tuple[Data, int]] = {}
-        self.words: dict[str, Plain] = {}
+        self.plain_scalars: dict[str, Plain] = {}
         self.root: Data = Plain("")
         self.nodes = 0
         self.repeated = 0
         self.started = 0
-        self.firsts: dict[int, Lookup] = {}
+        self.first_places: dict[int, Lookup] = {}
 
     def read(self) -> None:
-        """Fold all events. Raises `_Stop` where it is not worth going on."""
-        takers = self.takers()
+        """Handle all events. Raises `_Stop` where reading must end."""
+        handlers = self.handlers()
         try:
             next_event = yaml.CSafeLoader(self.text).get_event
             while (event := next_event()) is not None:
-                takers[type(event)](event)
+                handlers[type(event)](event)
         except (ReaderError, UnicodeEncodeError):
             self.refuse_character()
         except yaml.MarkedYAMLError as error:
             self.refuse_syntax(error)
 
-    def takers(self) -> Mapping[type[events.Event], Callable[[Any], None]]:
-        """Map each kind of event to what folds it: over a million events, a look-up is far cheaper than a `match`."""
+    def handlers(self) -> Mapping[type[events.Event], Callable[[Any], None]]:
+        """Map each kind of event to its handler: for a million events, a look-up is far cheaper than a `match`."""
         return {
             events.ScalarEvent: self.scalar,
             events.MappingStartEvent: self.start_mapping,
@@ -134,32 +134,32 @@ class _Builder:
             events.AliasEvent: self.alias,
             events.DocumentStartEvent: self.start_document,
             events.DocumentEndEvent: self.end_document,
-            events.StreamStartEvent: self.go_on,
-            events.StreamEndEvent: self.go_on,
+            events.StreamStartEvent: self.ignore,
+            events.StreamEndEvent: self.ignore,
         }
 
     def scalar(self, event: events.ScalarEvent) -> None:
-        """Take a key, or a value of no parts."""
+        """Handle a key, or a scalar value."""
         if event.tag is not None:
             self.refuse_tag(event, event.tag)
         frame = self.stack[-1] if self.stack else None
         if isinstance(frame, _Mapping) and frame.key is None:
             self.key(frame, event)
             return
-        value: Data = self.plain(event.value) if event.implicit[0] else event.value
+        value: Data = self.unquoted(event.value) if event.implicit[0] else event.value
         if event.anchor is not None:
             self.anchors[event.anchor] = (value, 1)
         self.add(value, event)
 
-    def plain(self, text: str) -> Plain:
-        """Make an unquoted scalar; equal ones are one object, since most files repeat a few words."""
-        word = self.words.get(text)
-        if word is None:
-            word = self.words[text] = Plain(text)
-        return word
+    def unquoted(self, text: str) -> Plain:
+        """Make an unquoted scalar; equal ones are one object, since most files repeat a few scalars."""
+        plain = self.plain_scalars.get(text)
+        if plain is None:
+            plain = self.plain_scalars[text] = Plain(text)
+        return plain
 
     def key(self, frame: _Mapping, event: events.ScalarEvent) -> None:
-        """Take note of a key, unless it cannot be one."""
+        """Remember a key; one that stands twice or is a merge is refused."""
         key = frame.key = event.value
         if key == MERGE_KEY and event.implicit[0]:
             hint = "write the fields out, or put what batches share under `defaults`"
@@ -167,19 +167,19 @@ class _Builder:
             frame.is_dropping = True
         elif key in frame.data:
             hint = "keep one of the two: YAML would silently take the last"
-            self.firsts[len(self.diagnostics)] = Lookup(self.place(), key=True)
+            self.first_places[len(self.diagnostics)] = Lookup(self.place(), key=True)
             self.report("duplicate-key", f"{quoted(key)} stands twice in one mapping", self.span(event), hint)
             frame.is_dropping = True
 
     def place(self) -> Place:
-        """Name the place that comes next."""
+        """Return the place of the value that comes next."""
         steps = [frame.key or "" if isinstance(frame, _Mapping) else len(frame.data) for frame in self.stack]
         return Place(self.file, self.started - 1, tuple(steps))
 
-    def name_firsts(self) -> None:
-        """Add to each duplicate where its key stands for the first time: that needs a second pass."""
-        spans = locate_all(self.text, list(self.firsts.values())) if self.firsts else []
-        for index, span in zip(self.firsts, spans, strict=True):
+    def add_first_lines(self) -> None:
+        """Add to each duplicate key the line of the first one: that needs a second pass."""
+        spans = locate_all(self.text, list(self.first_places.values())) if self.first_places else []
+        for index, span in zip(self.first_places, spans, strict=True):
             found = self.diagnostics[index]
             if span is not None:
                 message = f"{found.message}; the first is at `{visible(self.file)}:{span.line}`"
@@ -215,13 +215,13 @@ class _Builder:
         self.stack.append(_List([], event.anchor, self.nodes))
 
     def check_start(self, event: events.CollectionStartEvent) -> None:
-        """Refuse a tag, and one collection too many within another."""
+        """Refuse tags and too deep nesting."""
         if event.tag is not None:
             self.refuse_tag(event, event.tag)
         if len(self.stack) == MAX_DEPTH:
             self.stop("too-deep", TOO_DEEP, event, TOO_DEEP_HINT)
         if event.anchor is not None:
-            self.anchors.pop(event.anchor, None)  # a list may not contain itself
+            self.anchors.pop(event.anchor, None)  # a collection must not contain itself
 
     def end(self, event: events.CollectionEndEvent) -> None:
         """Finish a mapping or a list."""
@@ -259,7 +259,7 @@ class _Builder:
             frame.key = "" if frame.key is None else None
 
     def start_document(self, event: events.DocumentStartEvent) -> None:
-        """Begin a document; anchors do not outlive it."""
+        """Begin a document; it does not see the anchors of the one before."""
         if self.started == MAX_DOCUMENTS:
             self.stop("too-large", f"the file holds more than {MAX_DOCUMENTS:,} documents", event, "split the file")
         self.started += 1
@@ -270,8 +270,8 @@ class _Builder:
         """Finish a document."""
         self.documents.append(Document(self.started - 1, self.root))
 
-    def go_on(self, _event: events.Event) -> None:
-        """Take nothing from the stream's own start and end."""
+    def ignore(self, _event: events.Event) -> None:
+        """Skip the start and the end of the stream."""
 
     def refuse_tag(self, event: events.ScalarEvent | events.CollectionStartEvent, tag: str) -> None:
         """Tags could name types and code; a manifest needs neither."""
@@ -279,7 +279,7 @@ class _Builder:
         self.report("tag", f"the tag {quoted(shown)} is not allowed", self.span(event), "take the tag out")
 
     def refuse_syntax(self, error: yaml.MarkedYAMLError) -> None:
-        """Report what libyaml could not read, in its words."""
+        """Report what libyaml could not read, with its own message."""
         marks = [mark for mark in (error.problem_mark, error.context_mark) if mark is not None]
         # What was never closed says more than the end of the file.
         mark = next((mark for mark in marks if any(map(str.strip, self.lines[mark.line :]))), None)
@@ -301,13 +301,13 @@ class _Builder:
         self.report("not-yaml", message, self.span_at(start), hint)
 
     def report(self, code: str, message: str, span: Span | None, hint: str) -> None:
-        """Note a finding; reading goes on, unless there are so many that nobody would read them."""
+        """Add a diagnostic. Raises `_Stop` when there are too many."""
         self.diagnostics.append(Diagnostic(code, message, span, hint))
         if len(self.diagnostics) == MAX_FINDINGS:
             raise _Stop
 
     def stop(self, code: str, message: str, event: events.Event, hint: str) -> NoReturn:
-        """Note a finding and read no further."""
+        """Add a diagnostic and end the reading."""
         self.report(code, message, self.span(event), hint)
         raise _Stop
 
@@ -329,7 +329,7 @@ class _Builder:
 
 
 def _syntax_hint(span: Span) -> str:
-    """Say what usually is behind a syntax error, judged by the character at which libyaml gave up."""
+    """Suggest the usual cause of a syntax error, by the character at which libyaml stopped."""
     before, rest = span.text[: span.column - 1], span.text[span.column - 1 :]
     if rest.startswith("\t") or ("\t" in before and not before.strip()):
         return "indent with spaces, not with tabs"

@@ -1,7 +1,7 @@
 """Manifests for one environment and one day: every declared batch, one by one, sorted by address. Knows no clock.
 
-100,000 addresses may come from three lines: they share their `Spec`, `Lifecycle` and `Place`, and what would be
-more than `MAX_ADDRESSES` is refused by arithmetic before the first is made.
+100,000 addresses may come from three lines: they share their `Spec`, `Lifecycle` and `Place`. They are counted before
+the first is made, and more than `MAX_ADDRESSES` are refused.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ MAX_ADDRESSES = 1_000_000
 def expand(
     manifests: Manifests, sources: Sequence[Source], environment: str, today: date
 ) -> tuple[tuple[Desired, ...], tuple[Diagnostic, ...]]:
-    """Make every declared batch of an environment, sorted by address, and find what only this can show.
+    """Make every declared batch of an environment, sorted by address, and find the mistakes that show only then.
 
-    With an error among the diagnostics the batches are not to be used. `sources` are those that were parsed.
+    The batches must not be used if a diagnostic is an error. `sources` are those that were parsed.
     """
     findings: list[Finding] = []
     families = list(_families(manifests, environment, today, findings))
@@ -110,13 +110,13 @@ def _families(manifests: Manifests, environment: str, today: date, findings: lis
             hint = f"add `{environment}: …` to `id`"
             findings.append(Finding("missing-id", message, dataset.place.below("id"), hint))
         for batch in dataset.batches:
-            dimensions = tuple(_on(name, each, batch, today, findings) for name, each in batch.each)
-            ready = tuple(each for each in dimensions if each is not None)
-            if len(ready) == len(dimensions) and dataset_id is not None:
-                yield _Family(dataset, dataset_id, batch, ready)
+            dimensions = tuple(_on_day(name, each, batch, today, findings) for name, each in batch.each)
+            found = tuple(each for each in dimensions if each is not None)
+            if len(found) == len(dimensions) and dataset_id is not None:
+                yield _Family(dataset, dataset_id, batch, found)
 
 
-def _on(
+def _on_day(
     name: str, dimension: Dimension, batch: BatchManifest, today: date, findings: list[Finding]
 ) -> tuple[str, ...] | _Dates | None:
     """Give a dimension the dates that it has today; None, with a finding, if it has none."""
@@ -128,12 +128,12 @@ def _on(
         findings.append(Finding("bad-date", "the range leaves the calendar", place, "use years from 1 to 9999"))
         return None
     if end < start:
-        findings.append(_empty(dimension, start, end, today, place))
+        findings.append(_empty_range(dimension, start, end, today, place))
         return None
     return _Dates(dimension, start, end)
 
 
-def _empty(dimension: Range, start: date, end: date, today: date, place: Place) -> Finding:
+def _empty_range(dimension: Range, start: date, end: date, today: date, place: Place) -> Finding:
     if dimension.end.fixed is None and start > today:
         message = f"the range is empty: it begins on {start}, which is after its end on {end} (today is {today})"
         return Finding(
@@ -143,7 +143,7 @@ def _empty(dimension: Range, start: date, end: date, today: date, place: Place) 
 
 
 def _too_many(families: Sequence[_Family]) -> Iterator[Finding]:
-    """Find that the project declares more than it may; the largest family is where to look."""
+    """Find that the project declares too many batches; the place is that of the largest family."""
     counts = [family.count() for family in families]
     if sum(counts) > MAX_ADDRESSES:
         number, index = max((count, -index) for index, count in enumerate(counts))
@@ -156,7 +156,7 @@ def _too_many(families: Sequence[_Family]) -> Iterator[Finding]:
 
 
 def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str | None, tuple[str, ...]]]:
-    """Prepare the texts of a batch, so that each address costs only the joining."""
+    """Prepare what is filled in for each address, so that an address costs only the joining of texts."""
     templates, own_tags = batch.templates, batch.spec.get("tags", {})
     tags = {name: [templates.get(text, (text,)) for text in texts] for name, texts in own_tags.items()}
     is_tagged = any(text in templates for texts in own_tags.values() for text in texts)
@@ -174,7 +174,7 @@ def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str
 
 
 def _check_external_ids(desired: Sequence[Desired], project: str) -> Iterator[Finding]:
-    """Find external ids that two batches would share, now or in a later generation, and some that cannot be one."""
+    """Find external ids that two batches would share, now or in a later generation, or that look derived."""
     owners: dict[str, Desired] = {}
     reported: set[Place] = set()
     for each in desired:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Literal, LiteralString
+from typing import TYPE_CHECKING, Annotated, Literal, LiteralString, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
 from reconciler.core import address, identity
+from reconciler.core.batch import RecreateWhen
 from reconciler.core.manifests.dates import MOMENT_PATTERN, STEP_PATTERN, Moment, Step, read_moment, read_step
 from reconciler.core.manifests.source import Plain
 from reconciler.core.wording import guess, quoted
@@ -36,7 +37,6 @@ BATCH_ID = r"^[A-Za-z0-9._-]{1,128}$"
 
 FORMATS = ("csv", "json", "parquet")
 CHARSETS = ("ISO-8859-1", "US-ASCII", "UTF-8")
-OCCASIONS = ("abandoned", "aborted", "failed", "missing", "withdrawn")
 
 RESERVED_TAGS = frozenset({"unifiedprofile", "unifiedidentity"})
 RESERVED_TAG_PREFIXES = ("adobe", "acp_", "reconciler_")
@@ -47,7 +47,7 @@ LONGEST_WHOLE = 12
 
 
 def mistake(code: LiteralString, message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
-    """Word a mistake; `{field}` at the start of the message is where the field's name goes, `at` a field below."""
+    """Describe a mistake; `{field}` in the message stands for the field's name, `at` names a field below it."""
     return PydanticCustomError(code, "{message}", {"message": message, "hint": hint, "at": at})
 
 
@@ -80,17 +80,17 @@ def one_of(words: Collection[str], *, fold: Callable[[str], str] = str) -> Befor
 
 
 def read_by(read: Callable[[str], object], form: object = str) -> GetPydanticSchema:
-    """Check a field as a text of some form, and read it into a value; editors are told the form of the text."""
+    """Check a field as a text of some form, then read it into a value. In the JSON Schema it remains that text."""
     return GetPydanticSchema(lambda _, handler: core_schema.no_info_after_validator_function(read, handler(form)))
 
 
 def for_editors(pattern: str) -> FieldInfo:
-    """Tell editors what a check in code comes down to."""
+    """Give editors a pattern for what is checked in code."""
     return Field(json_schema_extra={"pattern": pattern})  # type: ignore[no-any-return]  # pydantic types it as Any
 
 
 def in_any_case(words: Collection[str]) -> WithJsonSchema:
-    """Tell editors the words as they are usually written, and let other cases through."""
+    """Give editors the words as they are usually written, and accept other cases."""
     either = "|".join("".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
     return WithJsonSchema({"anyOf": [{"enum": list(words)}, {"type": "string", "pattern": f"^(?:{either})$"}]})
 
@@ -132,7 +132,7 @@ def _tag_name(value: str) -> str:
 
 @lru_cache(maxsize=1_000)
 def _check_tag_name(value: str) -> None:
-    """Refuse what is no tag name; a project has few of them, and each of its batches has some."""
+    """Refuse what is no tag name. Remembered, since the batches of a project have the same few."""
     _printable(value)
     folded = value.casefold()
     if not value or re.search(r"[,:*\s]", value):
@@ -202,7 +202,7 @@ TagValue = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 Format = Annotated[Literal["csv", "json", "parquet"], one_of(FORMATS, fold=str.lower), in_any_case(FORMATS)]
 Charset = Annotated[Literal["ISO-8859-1", "US-ASCII", "UTF-8"], one_of(CHARSETS, fold=str.upper), in_any_case(CHARSETS)]
 Removal = Annotated[Literal["delete", "forget"], one_of(("delete", "forget"))]
-Occasion = Annotated[Literal["abandoned", "aborted", "failed", "missing", "withdrawn"], one_of(OCCASIONS)]
+Recreate = Annotated[RecreateWhen, one_of(get_args(RecreateWhen))]
 IgnoredField = Annotated[Literal["tags"], one_of(("tags",))]
 StepField = Annotated[Step, read_by(read_step, Annotated[str, Field(pattern=STEP_PATTERN)])]
 DimensionName = Annotated[str, Field(pattern=DIMENSION)]

@@ -1,6 +1,6 @@
 """What is wrong, while it is still symbolic: a `Finding` names a place, a `Diagnostic` has a span.
 
-All findings of a file are placed in one pass over its text; never for findings that nobody will see.
+All findings of a file are placed in one pass over its text, once it is known that they are shown.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Finding:
     key: bool = False
     """Whether the key is meant that stands at the place, rather than its value."""
     first: Place | None = None
-    """Where the same thing stands for the first time; its file and line are added to the message."""
+    """Where the same name or id stands first; that file and line are added to the message."""
     severity: Severity = Severity.ERROR
 
 

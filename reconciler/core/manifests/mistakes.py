@@ -1,4 +1,4 @@
-"""pydantic's errors as findings in our words. Never shows pydantic's own wording, nor more of the input than a word."""
+"""pydantic's errors as findings in our own words. Never shows pydantic's messages, nor much of the input."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.core.manifests.source import Data
 
 MAX_FINDINGS = 1_000
-"""Findings in one document that are worded; the others are counted."""
+"""Findings of one document that are listed; the others are counted."""
 
 KEY_STEP = "[key]"
 """pydantic's last step for a mistake in a key rather than in its value."""
@@ -82,7 +82,7 @@ KINDS = {
 }
 """For each of pydantic's errors of type: what is needed, and the hint."""
 
-PARTS: Mapping[str, type[BaseModel]] = {
+MODELS: Mapping[str, type[BaseModel]] = {
     "batches": models.BatchFields,
     "csv": models.CsvFields,
     "defaults": models.SharedFields,
@@ -93,10 +93,10 @@ PARTS: Mapping[str, type[BaseModel]] = {
     "limits": models.LimitFields,
     "moved": models.MoveEntry,
 }
-"""The form of what stands below a field."""
+"""The model of what stands below a field."""
 
-FAMILIES = frozenset({"batches", "each", "environments", "imports", "moved"})
-"""Fields that hold many of the same form, by name or by number."""
+COLLECTIONS = frozenset({"batches", "each", "environments", "imports", "moved"})
+"""Fields that hold many values of one model, by name or by index."""
 
 
 def findings_of(error: ValidationError, place: Place, root: type[BaseModel]) -> list[Finding]:
@@ -112,7 +112,7 @@ def findings_of(error: ValidationError, place: Place, root: type[BaseModel]) -> 
 
 
 def _meant(place: Place, root: type[BaseModel]) -> Place:
-    """Name the place of the field that an unknown one was probably meant to be."""
+    """Return the place of the field that an unknown one was probably meant to be."""
     *above, last = place.route
     return replace(place, route=(*above, closest(str(last), fields_at(root, above)) or last))
 
@@ -121,14 +121,14 @@ def fields_at(root: type[BaseModel], route: Sequence[str | int]) -> list[str]:
     """List the fields, as users write them, of the mapping at a route; none where names are free."""
     model, steps = root, iter(route)
     for step in steps:
-        if step not in PARTS or (step in FAMILIES and next(steps, None) is None):
+        if step not in MODELS or (step in COLLECTIONS and next(steps, None) is None):
             return []
-        model = PARTS[str(step)]
+        model = MODELS[str(step)]
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def describe(value: Data | int) -> str:
-    """Say what was found, in a word or two; a number is one that was read as such."""
+    """Say in a word or two what was found."""
     match value:
         case dict():
             return "a mapping"
@@ -154,7 +154,7 @@ def _finding(error: ErrorDetails, place: Place, root: type[BaseModel]) -> Findin
 
 
 def _words(error: ErrorDetails, route: Route, root: type[BaseModel]) -> tuple[str, str, str]:
-    """Word one error: its code, message and hint."""
+    """Return the code, message and hint for one error."""
     kind, context, name = error["type"], error.get("ctx", {}), _name(route)
     if "hint" in context:
         return kind, _with_name(context["message"], name), context["hint"]
@@ -193,7 +193,7 @@ def _words_for_value(kind: str, context: Mapping[str, object], name: str, value:
 
 
 def _name(route: Sequence[str | int]) -> str:
-    """Name what stands at a route: an item of a list by the list's name."""
+    """Return the name of what stands at a route; an item of a list has the list's name."""
     if not route:
         return "the document"
     if isinstance(route[-1], int):
@@ -202,5 +202,5 @@ def _name(route: Sequence[str | int]) -> str:
 
 
 def _with_name(message: str, name: str) -> str:
-    """Put the field's name in; what a user typed comes after it, so only the first place counts."""
+    """Put the field's name in place of the first `{field}`: a later one was typed by the user."""
     return message.replace("{field}", name, 1)

@@ -27,12 +27,12 @@ from reconciler.core.manifests.fields import (
     Key,
     MomentField,
     Name,
-    Occasion,
     Org,
     Percent,
     Predecessor,
     Printable,
     ProjectName,
+    Recreate,
     Removal,
     Sandbox,
     StepField,
@@ -45,7 +45,7 @@ from reconciler.core.manifests.fields import (
 )
 
 VARIANTS = frozenset({"<one>", "<map>", "<keys>", "<range>"})
-"""Steps that pydantic puts into an error's location for a choice of forms: they stand for nothing in the YAML."""
+"""Steps that pydantic adds to an error's location for a choice of forms; the YAML has no such keys."""
 
 
 def _shape_of_id(value: object) -> str:
@@ -80,7 +80,7 @@ class LifecycleFields(Model):
         default=None,
         description="What becomes of the batch when its manifest goes; default `forget`: it stays in AEP.",
     )
-    recreate_when: list[Occasion] | None = Field(
+    recreate_when: list[Recreate] | None = Field(
         default=None, description="When a lost batch is made anew; default missing, aborted, abandoned."
     )
     prevent_replace: Flag | None = Field(default=None, description="Refuse a plan that would replace the batch.")

@@ -12,35 +12,28 @@ from pydantic import BaseModel, ValidationError
 from reconciler.core.diagnostics import Diagnostic, Place, has_errors, in_order
 from reconciler.core.errors import SettingsInvalid
 from reconciler.core.manifests.batches import BatchReader
-from reconciler.core.manifests.declaration import BatchManifest, DatasetManifest, Manifests
+from reconciler.core.manifests.declaration import DatasetManifest, Manifests
 from reconciler.core.manifests.document import load
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.manifests.mistakes import describe, findings_of
 from reconciler.core.manifests.models import DatasetFields, EnvironmentFields, ProjectFields
 from reconciler.core.manifests.project import EMULATOR_ORG, Environment, Import, Limits, Move, Project
 from reconciler.core.manifests.references import check_entries
-from reconciler.core.manifests.source import PROJECT_FILE, Document, Plain, Source
+from reconciler.core.manifests.source import PROJECT_FILE, Plain
 from reconciler.core.wording import closest, guess, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "BatchManifest",
-    "DatasetManifest",
-    "Manifests",
-    "Source",
-    "choose_environment",
-    "parse",
-]
+    from reconciler.core.manifests.source import Document, Source
 
 Fields = TypeVar("Fields", bound=BaseModel)
 
 
 def parse(sources: Sequence[Source]) -> tuple[Manifests | None, tuple[Diagnostic, ...]]:
-    """Read the project file and all manifests. Raises nothing: without errors there are manifests, else None.
+    """Read the project file and all manifests, in the order of the files; the project file alone is enough.
 
-    The manifests come in the order of the files; the project file alone is enough.
+    The manifests are None where a diagnostic is an error. Raises nothing.
     """
     reader = _Reader()
     for source in sorted(sources, key=lambda source: (not source.is_project, source.file)):
@@ -54,7 +47,7 @@ def parse(sources: Sequence[Source]) -> tuple[Manifests | None, tuple[Diagnostic
 
 
 def choose_environment(project: Project, name: str | None) -> Environment:
-    """Return the environment that is meant: the one named, the project's default, or the only one there is.
+    """Return the environment with a name; without one the project's default, or the only one there is.
 
     Raises `SettingsInvalid` if there is no such environment, or if none is named and there are several.
     """
@@ -115,18 +108,18 @@ class _Reader:
         if default is not None and default not in fields.environments:
             self.unknown_environment(default, place.below("default_environment"))
 
-    def read_dataset(self, document_place: Place, document: Document) -> None:
+    def read_dataset(self, place: Place, document: Document) -> None:
         """Read one document of a manifest."""
         if _is_nothing(document):
             return
-        self.findings += _missing(document, document_place)
-        fields = self.validated(DatasetFields, document, document_place)
+        self.findings += _missing(document, place)
+        fields = self.validated(DatasetFields, document, place)
         if fields is None:
             return
-        self.add_entries(fields, document_place)
+        self.add_entries(fields, place)
         if fields.dataset is None or fields.id is None:
             return
-        self.add_dataset(fields.dataset, fields.id, fields, document_place)
+        self.add_dataset(fields.dataset, fields.id, fields, place)
 
     def add_dataset(self, name: str, id_: str | Mapping[str, str], fields: DatasetFields, place: Place) -> None:
         """Add one dataset with its batches, unless there is one of its name."""
@@ -171,11 +164,11 @@ class _Reader:
             return None
 
     def report(self, code: str, message: str, place: Place, hint: str) -> None:
-        """Note a finding."""
+        """Add a finding."""
         self.findings.append(Finding(code, message, place, hint))
 
     def unknown_environment(self, name: str, place: Place, *, key: bool = False) -> None:
-        """Note that an environment is named that does not exist."""
+        """Add the finding that a named environment does not exist."""
         known = self.project.environments if self.project else ()
         message, hint = f"{quoted(name)} is not an environment", guess(name, known, "Environments")
         self.findings.append(Finding("unknown-environment", message, place, hint, key=key))
@@ -186,7 +179,7 @@ def _is_nothing(document: Document) -> bool:
 
 
 def _missing(document: Document, place: Place) -> list[Finding]:
-    """Find what a dataset's document lacks, unless it is only misspelt; `moved` and `imports` alone need nothing."""
+    """Find that `dataset` or `id` is missing, and not only misspelt; `moved` and `imports` alone need neither."""
     data = document.data
     if not isinstance(data, dict):
         return []

@@ -1,7 +1,7 @@
 """Where things stand in a manifest: a symbolic `Place` becomes a `Span` only when a diagnostic needs it.
 
-The data of a manifest carries no positions (they would cost more than the data); this second pass over the
-events finds them again. It must never be called for what is not going to be shown.
+The data of a manifest has no positions, since they would take more memory than the data: this second pass over the
+events finds them. It is only for what is shown.
 """
 
 from __future__ import annotations
@@ -67,85 +67,85 @@ def locate(text: str, place: Place, *, key: bool = False) -> Span | None:
 
 def locate_all(text: str, lookups: Sequence[Lookup]) -> list[Span | None]:
     """Find the spans of many places of one file in one pass: as `locate`, in the order asked for."""
-    roots: dict[int, _Spot] = {}
+    roots: dict[int, _Node] = {}
     for lookup in lookups:
-        _plant(roots.setdefault(lookup.place.document, _Spot()), lookup.place.route)
+        _insert(roots.setdefault(lookup.place.document, _Node()), lookup.place.route)
     walk = _Walk(roots)
     try:
         parser = yaml.CSafeLoader(text.removeprefix("\ufeff"))
-        while walk.is_looking and (event := parser.get_event()) is not None:
-            walk.take(event)
+        while walk.is_unfinished and (event := parser.get_event()) is not None:
+            walk.handle(event)
     except (yaml.YAMLError, UnicodeEncodeError):
         pass  # what stands before the mistake has been found
     lines = split_lines(text)
-    return [_resolve(roots[lookup.place.document], lookup, lines) for lookup in lookups]
+    return [_span_of(roots[lookup.place.document], lookup, lines) for lookup in lookups]
 
 
 @dataclass(slots=True)
-class _Spot:
-    """A step on the way to a place that is asked for, with the marks found so far."""
+class _Node:
+    """A key or an index on the route to a place that is asked for, with the marks found so far."""
 
-    children: dict[str | int, _Spot] = field(default_factory=dict)
+    children: dict[str | int, _Node] = field(default_factory=dict)
     key: tuple[Mark, Mark] | None = None
     value: tuple[Mark, Mark] | None = None
 
     @property
     def best_value(self) -> tuple[Mark, Mark] | None:
-        """The value's marks if they make one readable caret, else its key's."""
+        """The value's marks if it stands on one line, else those of its key."""
         if self.value and self.key:
             start, end = self.value
             return self.value if start.line == end.line and start.column < end.column else self.key
         return self.value or self.key
 
 
-def _plant(root: _Spot, route: Route) -> None:
+def _insert(root: _Node, route: Route) -> None:
     for step in route:
-        root = root.children.setdefault(step, _Spot())
+        root = root.children.setdefault(step, _Node())
 
 
-def _resolve(root: _Spot, lookup: Lookup, lines: Sequence[str]) -> Span | None:
-    spot, asks_key = root, lookup.key
+def _span_of(root: _Node, lookup: Lookup, lines: Sequence[str]) -> Span | None:
+    node, asks_key = root, lookup.key
     for step in lookup.place.route:
-        child = spot.children[step]
+        child = node.children[step]
         if child.best_value is None:
-            asks_key = True  # of a parent, its key says more than all that it holds
+            asks_key = True  # for a parent, point at its key, not at all that it holds
             break
-        spot = child
-    marks = (spot.key if asks_key else None) or spot.best_value
+        node = child
+    marks = (node.key if asks_key else None) or node.best_value
     return span_between(lookup.place.file, lines, *marks) if marks else None
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A collection that the walk is inside of."""
+    """A collection that has begun and not ended."""
 
-    spot: _Spot | None
-    """The step it is, if anything in it is asked for."""
+    node: _Node | None
+    """Its own node, if anything in it is asked for."""
     start: Mark | None
     is_mapping: bool
     is_flow: bool
     index: int = 0
     key: events.Event | None = None
     """The key whose value comes next."""
-    child: _Spot | None = None
-    """The step that comes next, if it is asked for."""
+    child: _Node | None = None
+    """The node of the value that comes next, if it is asked for."""
 
 
 class _Walk:
-    """Follows the events of a file and notes the marks of every spot on the way."""
+    """Follows the events of a file and keeps the marks of every node."""
 
-    def __init__(self, roots: dict[int, _Spot]) -> None:
+    def __init__(self, roots: dict[int, _Node]) -> None:
         self.roots = roots
         self.document = -1
         self.stack: list[_Frame] = []
 
     @property
-    def is_looking(self) -> bool:
+    def is_unfinished(self) -> bool:
         """Whether a document that is asked for may still come."""
         return self.document <= max(self.roots, default=-1)
 
-    def take(self, event: events.Event) -> None:
-        """Follow one event."""
+    def handle(self, event: events.Event) -> None:
+        """Handle one event."""
         match event:
             case events.DocumentStartEvent():
                 self.document += 1
@@ -159,49 +159,49 @@ class _Walk:
                 pass
 
     def leaf(self, event: events.ScalarEvent | events.AliasEvent) -> None:
-        """Pass a key, or a value of no parts (an alias is one: it stands where the user wrote it)."""
+        """Handle a key, a scalar value or an alias, which stands where the user wrote it."""
         frame = self.stack[-1] if self.stack else None
         if frame is not None and frame.is_mapping and frame.key is None:
             frame.key = event
-            spot = None
-            if frame.spot is not None and isinstance(event, events.ScalarEvent):
-                spot = frame.spot.children.get(event.value)
-            frame.child = spot if spot is not None and spot.key is None else None
+            node = None
+            if frame.node is not None and isinstance(event, events.ScalarEvent):
+                node = frame.node.children.get(event.value)
+            frame.child = node if node is not None and node.key is None else None
             if frame.child is not None:
                 frame.child.key = _marks(event)
             return
-        spot = self.next_spot()
-        if spot is not None and spot.value is None:
-            spot.value = _marks(event)
+        node = self.next_node()
+        if node is not None and node.value is None:
+            node.value = _marks(event)
 
-    def next_spot(self) -> _Spot | None:
-        """Return the spot of the value that comes now; the frame moves on to the one after."""
+    def next_node(self) -> _Node | None:
+        """Return the node of the value that comes now; the frame moves on to the one after."""
         if not self.stack:
             return self.roots.get(self.document)
         frame = self.stack[-1]
         if frame.is_mapping:
-            spot, frame.key, frame.child = frame.child, None, None
-            return spot
+            node, frame.key, frame.child = frame.child, None, None
+            return node
         frame.index += 1
-        return frame.spot.children.get(frame.index - 1) if frame.spot is not None else None
+        return frame.node.children.get(frame.index - 1) if frame.node is not None else None
 
     def start(self, event: events.CollectionStartEvent) -> None:
         """Enter a collection."""
         frame = self.stack[-1] if self.stack else None
         if frame is not None and frame.is_mapping and frame.key is None:
-            frame.key, spot = event, None  # a collection as a key: `load` has refused it
+            frame.key, node = event, None  # a collection as a key: `load` has refused it
         else:
-            spot = self.next_spot()
+            node = self.next_node()
         is_mapping = isinstance(event, events.MappingStartEvent)
-        self.stack.append(_Frame(spot, event.start_mark, is_mapping, bool(event.flow_style)))
-        if spot is not None and event.start_mark is not None:
-            spot.value = (event.start_mark, event.start_mark)
+        self.stack.append(_Frame(node, event.start_mark, is_mapping, bool(event.flow_style)))
+        if node is not None and event.start_mark is not None:
+            node.value = (event.start_mark, event.start_mark)
 
     def end(self, event: events.CollectionEndEvent) -> None:
         """Leave a collection; one in braces or brackets can be pointed at as a whole."""
         frame = self.stack.pop()
-        if frame.spot is not None and frame.is_flow and frame.start is not None and event.end_mark is not None:
-            frame.spot.value = (frame.start, event.end_mark)
+        if frame.node is not None and frame.is_flow and frame.start is not None and event.end_mark is not None:
+            frame.node.value = (frame.start, event.end_mark)
 
 
 def _marks(event: events.Event) -> tuple[Mark, Mark] | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconciler.core.diagnostics import Place
 
 EMULATOR_ORG = "000000000000000000000000@AdobeOrg"
-"""The organisation of an environment with `emulator: true`: well formed, and nobody's."""
+"""The organisation of an environment with `emulator: true`: well formed, but not a real one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`moved`, `imports` and `replaces`: whether what they name is there, once, and does not go round in a circle."""
+"""`moved`, `imports` and `replaces`: what they name must be declared, stand once, and not go in a circle."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def check_entries(moves: Sequence[Move], imports: Sequence[Import]) -> list[Finding]:
-    """Find entries that contradict each other, whatever is declared."""
+    """Find entries that contradict each other."""
     return [
-        *_twice([(each.origin, each.place, "from") for each in moves], "duplicate-move", "is moved twice"),
-        *_twice([(each.target, each.place, "to") for each in moves], "duplicate-move", "is moved to twice"),
-        *_circle(moves),
-        *_twice([(each.target, each.place, "to") for each in imports], "duplicate-import", "is imported to twice"),
-        *_twice([(each.id, each.place, "id") for each in imports], "duplicate-import", "is imported twice"),
+        *_duplicates([(each.origin, each.place, "from") for each in moves], "duplicate-move", "is moved twice"),
+        *_duplicates([(each.target, each.place, "to") for each in moves], "duplicate-move", "is moved to twice"),
+        *_circular_moves(moves),
+        *_duplicates([(each.target, each.place, "to") for each in imports], "duplicate-import", "is imported to twice"),
+        *_duplicates([(each.id, each.place, "id") for each in imports], "duplicate-import", "is imported twice"),
     ]
 
 
 def check_references(
     moves: Sequence[Move], imports: Sequence[Import], desired: Mapping[str, Desired]
 ) -> Iterator[Finding]:
-    """Find entries that name what is not declared, or what still is; `desired` is by address."""
+    """Find entries that name what is not declared, or move what still is; `desired` is by address."""
     origins = {move.origin for move in moves}
     for move in moves:
         if move.origin in desired:
@@ -62,7 +62,7 @@ def _check_replaces(desired: Mapping[str, Desired]) -> Iterator[Finding]:
         yield Finding("circular-replaces", message, desired[address].place.below("replaces"), hint)
 
 
-def _twice(entries: Iterable[tuple[str, Place, str]], code: str, what: str) -> Iterator[Finding]:
+def _duplicates(entries: Iterable[tuple[str, Place, str]], code: str, what: str) -> Iterator[Finding]:
     seen: dict[str, Place] = {}
     for value, place, step in entries:
         at = place.below(step)
@@ -71,7 +71,7 @@ def _twice(entries: Iterable[tuple[str, Place, str]], code: str, what: str) -> I
             yield Finding(code, f"{quoted(value)} {what}", at, "take one of the two entries out", first=first)
 
 
-def _circle(moves: Sequence[Move]) -> Iterator[Finding]:
+def _circular_moves(moves: Sequence[Move]) -> Iterator[Finding]:
     circle = _cycle({move.origin: [move.target] for move in moves})
     places = {move.origin: move.place for move in moves}
     if circle:
@@ -103,6 +103,6 @@ def _undeclared(address: str, place: Place, desired: Mapping[str, Desired]) -> F
 
 
 def _candidates(address: str, desired: Iterable[str]) -> list[str]:
-    """Narrow a million addresses down to those worth comparing."""
+    """Return a few addresses to compare with, out of a million."""
     dataset = split(address)[0] + "/"
     return [each for each in desired if each.startswith(dataset)][:1000]

@@ -1,7 +1,7 @@
-"""JSON Schema of manifests and project file, for editors and checks: made from the models, so they cannot disagree.
+"""JSON Schema of manifests and project file, for editors and checks, made from the models.
 
-A schema is looser than the tool where an editor reads YAML in another way: what the tool takes as text (`2026`, `no`,
-`null` as a name) reaches the schema as a number, a truth value or nothing, and is let through.
+An editor reads YAML in another way: what is a text here (`2026`, `no`, `null` as a name) is a number, a truth value or
+nothing for its schema. There the schema accepts more than `parse`.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def _schema(model: type[BaseModel], title: str) -> dict[str, Json]:
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's generator, taught how YAML is read here."""
+    """pydantic's generator, changed to fit how YAML is read here."""
 
     def str_schema(self, schema: core_schema.StringSchema) -> JsonSchemaValue:
-        """A text may be written without quotes, whatever it looks like."""
+        """A text may be written without quotes, also if it looks like another type."""
         return {**super().str_schema(schema), "type": ["string", "number", "boolean", "null"]}
 
     def field_title_should_be_set(self, schema: CoreSchemaOrField) -> bool:  # noqa: ARG002  (pydantic names it)
@@ -63,11 +63,11 @@ class _Generator(GenerateJsonSchema):
         return {**made, "additionalProperties": False} if "patternProperties" in made else made
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """None stands for a field that is not written; nothing cannot be written in its place."""
+        """None means that a field is not written; an empty value is a mistake."""
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """Defaults are said in words: many depend on `defaults` of the dataset."""
+        """The descriptions tell the defaults: many depend on `defaults` of the dataset."""
         return self.generate_inner(schema["schema"])
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:

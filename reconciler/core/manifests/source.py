@@ -1,4 +1,4 @@
-"""A file as it was read, and its documents as plain data. Values only: `document` makes the one from the other."""
+"""A file as it was read, and its documents as plain data; `document` reads the one into the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PROJECT_FILE = "reconciler.yaml"
 
 
 class Plain(str):
-    """An unquoted scalar: its raw text. What it means (a text, a number, nothing) is the field's decision."""
+    """An unquoted scalar: its raw text. The field decides what it means: a text, a number, nothing."""
 
     __slots__ = ()
 

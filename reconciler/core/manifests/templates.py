@@ -83,7 +83,7 @@ def sample(template: Template) -> str:
 
 
 def stray_brace(text: str, place: Place) -> Finding:
-    """Word the mistake of a brace that belongs to no placeholder."""
+    """Describe the mistake of a brace that belongs to no placeholder."""
     hint = "write `{{` and `}}` for braces that are meant as such"
     return Finding("bad-placeholder", f"a brace stands alone in {quoted(text)}", place, hint)
 

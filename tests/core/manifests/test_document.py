@@ -1,4 +1,4 @@
-"""YAML text → plain data: what is read, what is refused, and that nothing hostile gets far."""
+"""YAML text → plain data: what is read, what is refused, and where reading stops for hostile files."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.diagnostics import Diagnostic, Place
 from reconciler.core.manifests.expand import MAX_ADDRESSES, expand, locate_place
-from reconciler.core.manifests.parse import Source, parse
+from reconciler.core.manifests.parse import parse
+from reconciler.core.manifests.source import Source
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired

@@ -1,4 +1,4 @@
-"""pydantic's errors in our words, where the golden manifests cannot reach."""
+"""pydantic's errors in our own words: the cases that no golden manifest can show."""
 
 from __future__ import annotations
 

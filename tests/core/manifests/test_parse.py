@@ -10,8 +10,10 @@ from reconciler.core.batch import DEFAULT_RECREATE, Lifecycle, OnRemove
 from reconciler.core.diagnostics import Place
 from reconciler.core.errors import SettingsInvalid
 from reconciler.core.manifests.dates import ONE_DAY, Moment, Range
-from reconciler.core.manifests.parse import BatchManifest, Manifests, Source, choose_environment, parse
+from reconciler.core.manifests.declaration import BatchManifest, Manifests
+from reconciler.core.manifests.parse import choose_environment, parse
 from reconciler.core.manifests.project import EMULATOR_ORG, Environment, Import, Limits, Move, Project
+from reconciler.core.manifests.source import Source
 
 ORG = "0123456789ABCDEF01234567@AdobeOrg"
 PROJECT = Source(

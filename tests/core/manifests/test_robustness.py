@@ -1,4 +1,4 @@
-"""Whatever a manifest says: an answer in our own words, with a place and a hint; never an exception."""
+"""Any manifest gets an answer in our own words, with a place and a hint, never an exception."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.address import is_address
 from reconciler.core.manifests.expand import expand
-from reconciler.core.manifests.parse import Source, parse
+from reconciler.core.manifests.parse import parse
+from reconciler.core.manifests.source import Source
 from reconciler.views.diagnostics import render
 
 PROJECT = "project: p\nenvironments: {dev: {emulator: true}}\n"
@@ -18,7 +19,7 @@ FIELDS = """
 dataset id defaults batches moved imports format multiline csv tags error_diagnostics files complete each external_id
 partial_ingestion_percent replaces lifecycle on_remove recreate_when ignore from to step day week month dev delimiter
 header charset project environments limits emulator org sandbox create default_environment b-1
-""".split()  # noqa: SIM905  (a column of ninety names helps nobody)
+""".split()  # noqa: SIM905  (shorter than a list)
 WORDS = """
 json csv parquet true false null 5 101 -1 012 loyalty loyalty/a loyalty/b-1 2026-01-01 2026-02-30 today today-30d
 today+99999y 1d 7d 1mo 0d {day} {{x}} { ../x /x a/*.json delete forget failed tags UTF-8 dev prod

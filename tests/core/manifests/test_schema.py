@@ -1,4 +1,4 @@
-"""The JSON Schema says what the tool says: the golden manifests, read as an editor does, are valid for both or not."""
+"""The JSON Schema agrees with the tool: each golden manifest, read as an editor reads it, is valid for both or none."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ BEYOND_A_SCHEMA = {
     "week-from-thursday",
     "wrong-format-in-defaults",
 }
-"""Mistakes that only the tool sees: they lie in characters, between fields, between files, in the day."""
+"""Mistakes that only the tool finds: they depend on characters, on other fields and files, or on the day."""
 
 
 class Editor(yaml.SafeLoader):
