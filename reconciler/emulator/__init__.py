@@ -1,6 +1,6 @@
-"""A local AEP API: the quick start's platform and the tests' peer. It imports nothing else of ours.
+"""A local AEP API, for the quick start and the tests. It imports nothing else of `reconciler`.
 
-In process, nothing leaves it::
+In process, without a socket::
 
     with Emulator(world=World(any_dataset=True)) as emulator:
         async with httpx.AsyncClient(transport=emulator.transport(), headers={…}) as client:
@@ -9,12 +9,13 @@ In process, nothing leaves it::
         assert len(emulator.batches()) == 1
 
 That transport serves any host, and the token endpoint `/ims/token/v3` too. By default any client, secret,
-token, organisation and sandbox will do, but only the datasets of the `World` exist. `Emulator(path)` keeps
-its data in a file that survives a kill. For trouble see `faults`, and `faultfile` for rules in a file::
+token, organisation and sandbox is accepted, but only the datasets of the `World` exist. `Emulator(path)` keeps
+its data in a file that survives a kill. `faults` describes the faults that can be injected, and `faultfile` how
+to write them in a file::
 
     emulator.inject(Faults((Fault(Cut(), method="POST", path="/import/batches$", nth=1),)))
 
-On a socket: `serve(emulator, port=0, ready=print)`; then it can also be moved by hand under `/_emulator/`.
+On a socket: `serve(emulator, port=0, ready=print)`; it then also offers the operations of `admin`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs Starlette and httpx when asked for: the values above do not."""
+    """Import what needs Starlette and httpx only when it is used: the values above need neither."""
     if name == "Emulator":
         from reconciler.emulator.emulator import Emulator  # noqa: PLC0415 - see above
 

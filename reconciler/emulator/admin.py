@@ -1,11 +1,11 @@
-"""The platform's hand over HTTP, for people and for tests in another process. On a socket only.
+"""Operations of `Emulator` over HTTP, for people and for tests in another process. On a socket only.
 
 | request | answer |
 | --- | --- |
 | `GET /_emulator/batches` | every batch by id, hidden ones too |
 | `GET /_emulator/requests` | the logged requests, without secrets |
-| `PUT /_emulator/faults` | from now on the rules of the body, see `faultfile` |
-| `POST /_emulator/OPERATION` | does it, with the arguments of the JSON body; 404: no such batch |
+| `PUT /_emulator/faults` | replaces all faults by those of the body, see `faultfile` |
+| `POST /_emulator/OPERATION` | runs the operation with the arguments of the JSON body; 404: no such batch |
 
 The operations are methods of `Emulator` with the same arguments::
 
@@ -39,7 +39,7 @@ SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "cookie"})
 
 
 def with_admin(emulator: Emulator) -> ASGIApp:
-    """Return the emulator's API with the operations beside it."""
+    """Return an ASGI app that serves the emulated API, and the operations below `/_emulator/`."""
     admin = create_admin(emulator)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +80,7 @@ def create_admin(emulator: Emulator) -> ASGIApp:
 
 
 def operations(emulator: Emulator) -> Mapping[str, Callable[..., object]]:
-    """Return what can be asked for by name."""
+    """Return the operations by name."""
     methods = (
         emulator.add_batch,
         emulator.add_dataset,
@@ -113,7 +113,7 @@ def _attempt(operation: Callable[[], object]) -> Response:
 
 
 def _shown(request: Request) -> Mapping[str, object]:
-    """Return what may be shown; a token request is nothing but secrets."""
+    """Return what may be shown: no secret header, and neither query nor body of a token request."""
     about_tokens = request.path.startswith("/ims/")
     return {
         "method": request.method,

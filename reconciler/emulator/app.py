@@ -1,4 +1,4 @@
-"""The emulated API as an ASGI app: routes to handlers behind the gateway, a transaction a change."""
+"""The emulated API as an ASGI app: each route checks the request at the gateway, then calls its handler."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILE: Final = f"{IMPORT}/batches/{{batch}}/datasets/{{dataset}}/files/{{file:pat
 
 
 def create_app(lake: Lake, gateway: Gateway) -> ASGIApp:
-    """Return the app for a lake; faults and the request log are wrapped around it by `Emulator`."""
+    """Return the app for a lake; `Emulator` wraps the faults and the request log around it."""
     batch = f"{CATALOG}/batches/{{batch}}"
 
     def route(path: str, handler: Handler, method: str) -> Route:
@@ -75,11 +75,13 @@ def _creating(gateway: Gateway) -> Handler:
 
 
 def _endpoint(lake: Lake, gateway: Gateway, handler: Handler) -> Endpoint:
+    """Serve a request whose body is read whole; all but `GET` is one transaction."""
+
     async def endpoint(request: HttpRequest) -> Response:
         body = await request.body()
         try:
             call = _call(request, gateway, body)
-            lake.settle()
+            lake.catch_up()
             if request.method == "GET":
                 return _response(handler(lake, call))
             with lake.store.transaction():
@@ -91,17 +93,17 @@ def _endpoint(lake: Lake, gateway: Gateway, handler: Handler) -> Endpoint:
 
 
 def _stream_endpoint(lake: Lake, gateway: Gateway, handler: StreamHandler) -> Endpoint:
-    """Like `_endpoint`, without a transaction: uploads take long, and several go on at once."""
+    """Serve a request whose body is a stream; no transaction, because several uploads run at the same time."""
 
     async def endpoint(request: HttpRequest) -> Response:
         try:
             call = _call(request, gateway, b"")
-            lake.settle()
+            lake.catch_up()
             return _response(await handler(lake, call, request.stream()))
         except Problem as problem:
             return _response(problem_reply(problem))
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
+            return Response(status_code=400)  # the client is gone, but Starlette needs an answer
 
     return endpoint
 

@@ -1,6 +1,6 @@
-"""What the emulated API does where Adobe says nothing, or two things: one switch per open question.
+"""What the emulated API does where Adobe's pages are silent or contradict each other: one switch per open question.
 
-The defaults are those of aep-api.md §11; a client must work with every value. Values only: nothing here acts.
+The defaults are those of aep-api.md §11; a client must work with every value.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-DOCUMENTED_CREATIONS_PER_MINUTE = 2000
-"""AEP's published limit for one user (aep-api.md §9); not enforced unless `Behaviour` is told to."""
-
 DAY_MS = 86_400_000
 
 
 class Duplicates(StrEnum):
-    """A second batch with an external id that the organisation already has (aep-api.md §4, E12)."""
+    """The answer to a second batch with an external id that the organisation already has (aep-api.md §4, E12)."""
 
     ACCEPT = "accept"
     REJECT_409 = "reject409"
@@ -43,7 +40,7 @@ class Outcome(StrEnum):
     RECOVERS = "recovers"
     """`retrying` once, then success."""
     STALLS = "stalls"
-    """`retrying`, then `stalled` for good."""
+    """`retrying`, then `stalled` for ever."""
 
 
 class Retirement(StrEnum):
@@ -67,7 +64,7 @@ class Behaviour:
     create_tells_external_id: bool = True
     """Adobe's response schema lacks `externalId`; its examples have it (aep-api.md §3.2)."""
     creations_per_minute: int | None = None
-    """Per client; beyond it 429 (E42). None: unlimited, since the published 2,000 would slow every test."""
+    """Per client; beyond it 429 (E42). None: unlimited, since AEP's own 2,000 (§9) would slow every test."""
     visibility_lag_ms: int = 0
     """How long Catalog does not show a new batch (E18)."""
 
@@ -96,6 +93,7 @@ class Behaviour:
     outcome: Outcome = Outcome.SUCCESS
     """Of batches that were given no outcome of their own."""
     empty_batch_fails: bool = True
+    """Whether a batch completed without data ends as `Outcome.EMPTY` (E34)."""
     retire_predecessors: Retirement = Retirement.ON_SUCCESS
     abandon_after_ms: int | None = None
     """How long a batch may stay `loading` (E36); Adobe publishes no figure. None: for ever."""
@@ -111,4 +109,4 @@ class Behaviour:
     # tokens
     token_ttl_s: int = 86_399
     bad_client_status: Literal[400, 401] = 401
-    """`invalid_client` (E2)."""
+    """The status of `invalid_client` (E2)."""

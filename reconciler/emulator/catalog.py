@@ -46,7 +46,7 @@ def patch_batch(lake: Lake, call: Call) -> Reply:
 
 
 def put_batch(lake: Lake, call: Call) -> Reply:
-    """`PUT /batches/{id}`: change all fields that can be written (E23, E24)."""
+    """`PUT /batches/{id}`: change every field that can be written (E23, E24)."""
     return _change(lake, call, method="PUT")
 
 
@@ -67,7 +67,7 @@ def delete_batch(lake: Lake, call: Call) -> Reply:
     if lake.behaviour.delete_unknown_status == 200 and not lake.shows(call.caller, call.path["batch"]):  # noqa: PLR2004 - a status
         return json_reply([])
     stored = _shown(lake, call)
-    lake.become(stored, "deleted", at=lake.now(), user=f"{call.caller.client}@AdobeID")
+    lake.set_status(stored, "deleted", at=lake.now(), user=f"{call.caller.client}@AdobeID")
     return json_reply([f"@/batches/{stored.id}"], headers={"deprecation": "true"})
 
 
@@ -87,7 +87,7 @@ def _etag(lake: Lake, version: str) -> str:
 
 
 def _batch_map(lake: Lake, found: Iterable[tuple[str, str]], properties: Sequence[str] | None) -> str:
-    """Write the map by hand around the stored texts: a page of them costs no parsing."""
+    """Join the stored JSON texts to a map, without parsing them: this is what makes a page quick."""
     entries = (f'"{batch}":{_entry(lake, batch, text, properties)}' for batch, text in found)
     return f"{{{','.join(entries)}}}"
 

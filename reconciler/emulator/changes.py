@@ -18,11 +18,11 @@ WRITABLE: Final = frozenset({"tags", "metrics", "errors", "inputFormat", "replay
 """`status` is left to the Import API's actions, `relatedObjects` cannot be patched (§8.7)."""
 
 REPLACED: Final[BatchObject] = {"tags": {}, "metrics": {}, "errors": []}
-"""What a `PUT` that does not name them leaves of these."""
+"""What these become by a `PUT` that does not name them."""
 
 
 def read_changes(call: Call, batch: BatchObject, *, method: str, reject_read_only: bool) -> BatchObject:
-    """Return the fields to change, whole: plain JSON, or RFC 6902 by its media type."""
+    """Return the new values of the fields that change; the body is plain JSON or, by its media type, RFC 6902."""
     body = read_json(call, JSON, JSON_PATCH)
     if call.media_type == JSON_PATCH:
         body = _patched(_writable(batch), body)
@@ -47,7 +47,7 @@ def _writable(batch: BatchObject) -> Json:
 
 
 def _patched(document: Json, operations: object) -> Json:
-    """Apply the operations of RFC 6902 that are in use: add, replace, remove, test."""
+    """Apply the operations `add`, `replace`, `remove` and `test` of RFC 6902; others are refused."""
     if not isinstance(operations, list):
         raise bad_content("a JSON patch must be an array")
     for operation in operations:

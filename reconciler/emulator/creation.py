@@ -138,7 +138,7 @@ def _tags(value: Json, *, reject_reserved: bool) -> dict[str, list[str]]:
 
 
 def _diagnostic_tags(body: JsonObject) -> dict[str, list[str]]:
-    """Two options of the ingestion docs end up as tags (§3.1)."""
+    """Return the tags that Catalog shows for two options of ingestion (§3.1)."""
     tags: dict[str, list[str]] = {}
     if "enableErrorDiagnostics" in body:
         tags["acp_enableErrorDiagnostics"] = [str(body["enableErrorDiagnostics"]).lower()]
@@ -168,7 +168,7 @@ def _replay(value: Json) -> Replay | None:
 
 
 def _references(value: Json) -> list[str]:
-    """On the wire a reference is `$id`; the docs print `${id}`; the answer has neither (E17)."""
+    """Read batch references: sent as `$id`, printed in Adobe's pages as `${id}`, answered as `id` (E17)."""
     return [
         reference.removeprefix("$").removeprefix("{").removesuffix("}")
         for reference in _tag_values("predecessors", value)

@@ -1,4 +1,4 @@
-"""The Catalog API's routes for datasets and their last batches: the least that a client needs (E26)."""
+"""The Catalog API's routes for datasets and their last batches, as far as a client needs them (E26)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_datasets(lake: Lake, call: Call) -> Reply:
-    """`GET /dataSets`: the datasets that are known by name, in order of their ids."""
+    """`GET /dataSets`: the datasets that the world names or a test added, in order of their ids."""
     page = read_query(call.query, unknown_is_property=False)
     sandbox = call.caller.sandbox
     known = sorted(lake.world.datasets_of(sandbox) | lake.store.datasets(sandbox))
@@ -61,8 +61,8 @@ def last_batches(lake: Lake, call: Call) -> Reply:
     ids = [dataset for dataset in call.parameters.get("dataSetId", "").split(",") if dataset]
     if not ids:
         raise service(400, "dataSetId is missing")
-    told = {dataset: _last_batch(lake, call, dataset) for dataset in dict.fromkeys(ids)}
-    return json_reply({dataset: entry for dataset, entry in told.items() if entry})
+    found = {dataset: _last_batch(lake, call, dataset) for dataset in dict.fromkeys(ids)}
+    return json_reply({dataset: entry for dataset, entry in found.items() if entry})
 
 
 def _last_batch(lake: Lake, call: Call, dataset: str) -> dict[str, object]:

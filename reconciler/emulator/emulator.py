@@ -1,7 +1,7 @@
-"""The emulator as one object: the API in process, and the hand of the platform for tests.
+"""The emulator as one object: the API in process, and methods for tests that no client of AEP has.
 
-What its methods do, no client of AEP can: see what Catalog does not show yet, move time, change batches by a
-foreign hand. They are as the platform's own doings: they leave the marks of a change, and are no requests.
+They see what Catalog does not show yet, move time, and change batches as the platform or somebody else would. Such
+a change raises version and time of the batch like any other, and is not in the request log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reconciler.emulator.creation import Creation
 from reconciler.emulator.exchange import Caller
 from reconciler.emulator.faults import Faults
 from reconciler.emulator.gateway import Gateway
-from reconciler.emulator.injection import Injection
+from reconciler.emulator.injection import FaultMiddleware
 from reconciler.emulator.lake import Lake
 from reconciler.emulator.objects import DEFAULT_SANDBOX, PLATFORM_USER, dataset_of
 from reconciler.emulator.requestlog import RequestLog
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from reconciler.emulator.store import Stored
 
 ORG = "000000000000000000000000@AdobeOrg"
-"""Whose batches are meant where no organisation is named."""
+"""The organisation of a batch that a test adds without naming one."""
 
 
 def wall_clock() -> int:
-    """Return the time, epoch milliseconds."""
+    """Return the time of this machine, epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Emulator:
     """A local AEP. `path=None` keeps everything in memory; close it, or use it in a `with`.
 
-    `app` is the API for a socket or a transport of your own; `transport()` is for `httpx.AsyncClient`. Raises
-    ValueError if the file at `path` was written by another version.
+    `transport()` is for `httpx.AsyncClient`; `app` is for a socket or any other user of ASGI. `clock` returns epoch
+    milliseconds. Raises ValueError if the file at `path` was written by another version.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Emulator:
         self._lake = Lake(path, world=world or World(), behaviour=behaviour or Behaviour(), clock=clock)
         self._gateway = Gateway(self._lake)
         api = create_app(self._lake, self._gateway)
-        self._injection = Injection(api, now=self._lake.now, expire_tokens=self._gateway.expire_tokens)
-        self.requests = RequestLog(self._injection, log_size)
+        self._faults = FaultMiddleware(api, now=self._lake.now, expire_tokens=self._gateway.expire_tokens)
+        self.requests = RequestLog(self._faults, log_size)
         """The latest `log_size` requests."""
         self.app: ASGIApp = self.requests
         """The API. Raises `ConnectionLost` where a fault cuts the connection."""
@@ -78,18 +78,18 @@ class Emulator:
         self.close()
 
     def close(self) -> None:
-        """Let go of the data. Harmless twice."""
+        """Close the data. A second call does nothing."""
         self._lake.close()
 
     def transport(self) -> EmulatorTransport:
         """Return a new transport for one `httpx.AsyncClient`; its base URL may be anything."""
         return EmulatorTransport(self.app)
 
-    # --- how it behaves ---
+    # --- settings ---
 
     @property
     def behaviour(self) -> Behaviour:
-        """The switches; assign to change them from now on."""
+        """The switches; assign new ones to change them from now on."""
         return self._lake.behaviour
 
     @behaviour.setter
@@ -97,15 +97,15 @@ class Emulator:
         self._lake.behaviour = behaviour
 
     def inject(self, faults: Faults) -> None:
-        """Start anew with these faults; `Faults()` ends them."""
-        self._injection.set_faults(faults)
+        """Replace all faults by these and count requests from 0 again; `Faults()` ends them."""
+        self._faults.set_faults(faults)
 
     def expire_tokens(self) -> None:
-        """Make every token invalid that was handed out so far."""
+        """Make every token invalid that was given out so far."""
         self._gateway.expire_tokens()
 
     def add_dataset(self, dataset: str, *, sandbox: str = DEFAULT_SANDBOX) -> None:
-        """Make a dataset known; a restart remembers it."""
+        """Make a dataset known, also after a restart."""
         self._lake.store.add_dataset(sandbox, dataset)
 
     # --- time ---
@@ -115,14 +115,14 @@ class Emulator:
         return self._lake.now()
 
     def advance(self, milliseconds: int) -> None:
-        """Let time pass, and let happen what happens in it."""
+        """Let time pass, with all that is due in it."""
         self._lake.advance(milliseconds)
 
     # --- batches ---
 
     def batches(self) -> dict[str, BatchObject]:
-        """Return every batch of every sandbox by id, oldest first, even if Catalog does not show it yet."""
-        self._lake.settle()
+        """Return every batch of every sandbox by id, oldest first, also those that Catalog does not show yet."""
+        self._lake.catch_up()
         return {stored.id: stored.object for stored in self._lake.store.read("ORDER BY n")}
 
     def batch(self, batch: str) -> BatchObject:
@@ -130,28 +130,28 @@ class Emulator:
         return self._find(batch).object
 
     def files(self, batch: str) -> dict[str, bytes]:
-        """Return the complete files of a batch by path, whole. Raises LookupError."""
+        """Return the bytes of each complete file of a batch by path. Raises LookupError."""
         stored = self._find(batch)
         files = self._lake.files
         return {path: files.content(stored.n, path) for path in files.sizes(stored.n)}
 
     def set_status(self, batch: str, status: str) -> None:
-        """Give the batch a status at once, legal or not. Raises LookupError."""
+        """Give the batch a status at once, also one that no action leads to. Raises LookupError."""
         with self._lake.store.transaction():
-            self._lake.become(self._find(batch), status, at=self.now())
+            self._lake.set_status(self._find(batch), status, at=self.now())
 
     def set_outcome(self, batch: str, outcome: Outcome) -> None:
-        """Decide how the batch's promotion will end; before COMPLETE. Raises LookupError, ValueError."""
+        """Choose how the batch will end; works until it is completed. Raises LookupError, ValueError."""
         with self._lake.store.transaction():
             stored = self._find(batch)
             self._lake.store.save(stored, replace(stored, outcome=Outcome(outcome)))
 
     def remove(self, batch: str) -> None:
-        """Delete the batch outright, as a sandbox reset does. Raises LookupError."""
+        """Remove the batch without a trace, as a sandbox reset does. Raises LookupError."""
         self._lake.remove(self._find(batch))
 
     def touch(self, batch: str) -> None:
-        """Change nothing that matters: what the platform does between two runs (E41). Raises LookupError."""
+        """Add odd system tags, as the platform does between two runs (E41): no drift. Raises LookupError."""
         odd: Mapping[str, Sequence[str]] = {
             "aep/siphon/partitions/paths": [],
             "siphon/valve/status": ['{"stage": "done", "of": ["a:b", "c,d"]}'],
@@ -160,7 +160,7 @@ class Emulator:
         self.set_tags(batch, odd)
 
     def set_tags(self, batch: str, tags: Mapping[str, Sequence[str] | None], *, user: str = PLATFORM_USER) -> None:
-        """Set tags by a foreign hand; None removes one. Raises LookupError."""
+        """Set tags as somebody else would; None removes one. Raises LookupError."""
         with self._lake.store.transaction():
             stored = self._find(batch)
             merged = stored.object["tags"] | {name: list(values or ()) for name, values in tags.items()}
@@ -178,7 +178,7 @@ class Emulator:
         external_id: str | None = None,
         tags: Mapping[str, Sequence[str]] | None = None,
     ) -> str:
-        """Add a batch that somebody else has made (E43), and return its id. No rule is checked."""
+        """Add a batch as somebody else would (E43), and return its id. Nothing is checked."""
         creation = Creation(
             dataset=dataset,
             input_format={"format": "parquet"},
@@ -189,10 +189,10 @@ class Emulator:
         return self._add(Caller(org=org, sandbox=sandbox, client=client), creation, status).id
 
     def consolidate(self, batch: str, *, carry: bool = False) -> str:
-        """Let the platform replace the batch by one of its own (E41b); return the new id. Raises LookupError.
+        """Replace the batch by a new one, as the platform's consolidation does (E41b); return the new id.
 
-        The new one replays the old for the reason `consolidation`; the old one gets the tag `acp_successor`
-        and turns inactive. With `carry` the new one has the old one's external id and tags too.
+        The new one replays the old for the reason `consolidation`; the old one gets the tag `acp_successor` and turns
+        inactive. With `carry` the new one also has the old one's external id and tags. Raises LookupError.
         """
         old = self._find(batch)
         org, sandbox = self._lake.store.owner(old.scope)
@@ -217,10 +217,10 @@ class Emulator:
     def _add(self, caller: Caller, creation: Creation, status: str) -> Stored:
         with self._lake.store.transaction():
             stored = self._lake.add(caller, creation)
-            return stored if status == "loading" else self._lake.become(stored, status, at=self.now())
+            return stored if status == "loading" else self._lake.set_status(stored, status, at=self.now())
 
     def _find(self, batch: str) -> Stored:
-        self._lake.settle()
+        self._lake.catch_up()
         stored = self._lake.store.get(batch)
         if stored is None:
             raise LookupError(f"no batch `{batch}`: `batches` names those that there are")

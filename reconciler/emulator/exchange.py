@@ -1,4 +1,4 @@
-"""One request and its answer, as values: all that the routes see of HTTP. Pure."""
+"""One request and its answer, as the handlers of the routes see them. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and for which sandbox: what the gateway has made sure of."""
+    """Who asks, and for which sandbox; the gateway has checked it."""
 
     org: str
     sandbox: str
@@ -29,7 +29,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An admitted request."""
+    """A request that the gateway has let in."""
 
     caller: Caller
     path: Mapping[str, str]
@@ -39,11 +39,11 @@ class Call:
     """By lower case name."""
     body: bytes = b""
     lag_ms: int = 0
-    """How much later than it should Catalog will show what this call creates (a fault)."""
+    """How many milliseconds Catalog hides what this call creates (the fault `Lag`)."""
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The query string; the last one wins."""
+        """The query string; of several values of one name the last one."""
         return dict(self.query)
 
     @property
@@ -54,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back."""
+    """An answer."""
 
     status: int = 200
     body: str = ""
@@ -67,17 +67,17 @@ def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | No
 
 
 def json_text_reply(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """Reply with what is JSON already."""
+    """Reply with a text that is JSON already."""
     return Reply(status, text, {"content-type": JSON, **(headers or {})})
 
 
 def problem_reply(problem: Problem) -> Reply:
-    """Reply with a refusal."""
+    """Reply with the status, body and headers of a `Problem`."""
     return json_reply(problem.body, problem.status, problem.headers)
 
 
 def read_json(call: Call, *accepted: str) -> object:
-    """Return the body's JSON value; raises `Problem` 400 for another media type or what is no JSON (E9)."""
+    """Return the body's JSON value; raises `Problem` 400 for another media type or for no JSON (E9)."""
     if call.media_type not in (accepted or (JSON,)):
         raise bad_content(f"Content-Type must be {' or '.join(accepted or (JSON,))}")
     try:

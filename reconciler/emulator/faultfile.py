@@ -1,7 +1,7 @@
 """Faults from a JSON file, for the command line. Pure but for `load_faults`.
 
 The file holds a seed (0 if left out) and rules. Each rule names its fault, the requests that it is for, how
-often it strikes (at most one of `first`, `nth`, `every`, `chance`; none: always) and details of the fault::
+often it strikes (one of `first`, `nth`, `every`, `chance`, or none of them: always) and details of the fault::
 
     {"seed": 7, "rules": [
       {"fault": "cut", "method": "POST", "path": "/import/batches$", "nth": 3, "when": "after"},
@@ -10,17 +10,17 @@ often it strikes (at most one of `first`, `nth`, `every`, `chance`; none: always
       {"fault": "latency", "ms": 40, "chance": 0.1}
     ]}
 
-`method` is `*` and `path` everything if left out; `path` is a regular expression sought in `path?query`.
-The faults, their details, and what those are if left out:
+If left out, `method` and `path` match everything; `path` is a regular expression searched for in `path?query`.
+The faults and their details, with their defaults in brackets:
 
 - `latency`: `ms`; `when`: `before` the effect or `after` it (`before`)
 - `status`: `status`; `when` (`before`); `body`: `json`, `html`, `empty` or `truncated` (`json`);
   `retry_after`: seconds, written as an HTTP date with `as_date`
 - `quota`: a 429; `body`, `retry_after`, `as_date`
 - `cut`: `when` (`after`); `how`: `reset`, `close` or `refuse` (`reset`)
-- `truncate`: half of a 2xx body; `lost`: whether the connection goes too (true)
-- `lag`: `ms` that Catalog hides what the request creates
-- `expire_tokens`: 401013, and every token given so far is void
+- `truncate`: half of a 2xx body; `lost`: whether the connection is lost too (true)
+- `lag`: for how many `ms` Catalog hides what the request creates
+- `expire_tokens`: a 401 with 401013, and every token given out so far is invalid
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ def read_faults(value: object) -> Faults:
     rules = value.get("rules", [])
     if not isinstance(rules, list):
         raise FaultsInvalid("`rules` must be a list of rules")
-    seed = _Rule(value, "the faults").whole("seed", default=0)
+    seed = _Rule(value, "the faults").integer("seed", default=0)
     return Faults(tuple(_fault(rule, number) for number, rule in enumerate(rules, 1)), seed)
 
 
 class _Rule:
-    """One rule's fields, read with its number in every complaint."""
+    """The fields of one rule; each error names the rule."""
 
     def __init__(self, fields: Mapping[str, object], name: str) -> None:
         self.fields = fields
@@ -101,7 +101,7 @@ class _Rule:
     def error(self, complaint: str) -> FaultsInvalid:
         return FaultsInvalid(f"{self.name}: {complaint}")
 
-    def text(self, field: str, default: str) -> str:
+    def string(self, field: str, default: str) -> str:
         value = self.fields.get(field, default)
         if not isinstance(value, str):
             raise self.error(f"`{field}` must be a string")
@@ -120,14 +120,14 @@ class _Rule:
             raise self.error(f"`{field}` must be true or false")
         return value
 
-    def maybe_whole(self, field: str, *, low: int = 0, high: int = 10**12) -> int | None:
+    def optional_integer(self, field: str, *, low: int = 0, high: int = 10**12) -> int | None:
         value = self.fields.get(field)
         if value is not None and (type(value) is not int or not low <= value <= high):
             raise self.error(f"`{field}` must be a whole number from {low} to {high}")
         return value if isinstance(value, int) else None
 
-    def whole(self, field: str, *, default: int | None = None, low: int = 0, high: int = 10**12) -> int:
-        value = self.maybe_whole(field, low=low, high=high)
+    def integer(self, field: str, *, default: int | None = None, low: int = 0, high: int = 10**12) -> int:
+        value = self.optional_integer(field, low=low, high=high)
         if value is None and default is None:
             raise self.error(f"`{field}` is missing: give a whole number from {low} to {high}")
         return value if value is not None else default or 0
@@ -142,11 +142,11 @@ class _Rule:
 
 
 def _latency(rule: _Rule) -> Effect:
-    return Latency(rule.whole("ms"), rule.choice("when", Moment.BEFORE))
+    return Latency(rule.integer("ms"), rule.choice("when", Moment.BEFORE))
 
 
 def _status(rule: _Rule) -> Effect:
-    return _answer(rule, rule.whole("status", low=200, high=599), rule.choice("when", Moment.BEFORE))
+    return _answer(rule, rule.integer("status", low=200, high=599), rule.choice("when", Moment.BEFORE))
 
 
 def _quota(rule: _Rule) -> Effect:
@@ -158,7 +158,7 @@ def _answer(rule: _Rule, status: int, moment: Moment) -> Effect:
         status,
         moment,
         rule.choice("body", Body.JSON),
-        rule.maybe_whole("retry_after"),
+        rule.optional_integer("retry_after"),
         rule.flag("as_date", default=False),
     )
 
@@ -176,17 +176,17 @@ READERS: Final[Mapping[str, tuple[Callable[[_Rule], Effect], frozenset[str]]]] =
     "quota": (_quota, frozenset({"body", "retry_after", "as_date"})),
     "cut": (_cut, frozenset({"when", "how"})),
     "truncate": (lambda rule: Truncate(lost=rule.flag("lost", default=True)), frozenset({"lost"})),
-    "lag": (lambda rule: Lag(rule.whole("ms")), frozenset({"ms"})),
+    "lag": (lambda rule: Lag(rule.integer("ms")), frozenset({"ms"})),
     "expire_tokens": (lambda _rule: ExpireTokens(), frozenset()),
 }
-"""How to read each fault, and the details that it takes."""
+"""By fault: how to read it, and the details that it takes."""
 
 
 def _fault(fields: object, number: int) -> Fault:
     if not isinstance(fields, dict):
         raise FaultsInvalid(f"rule {number}: must be an object")
     rule = _Rule(fields, f"rule {number}")
-    kind = rule.text("fault", "")
+    kind = rule.string("fault", "")
     if kind not in READERS:
         raise rule.error(f"`fault` must be one of {', '.join(f'`{word}`' for word in READERS)}")
     read, details = READERS[kind]
@@ -196,17 +196,17 @@ def _fault(fields: object, number: int) -> Fault:
         raise rule.error(f"give at most one of {_listed(TRIGGERS)}")
     return Fault(
         effect=read(rule),
-        method=rule.text("method", ANY_METHOD).upper(),
+        method=rule.string("method", ANY_METHOD).upper(),
         path=_pattern(rule),
-        first=rule.maybe_whole("first"),
-        nth=rule.maybe_whole("nth", low=1),
-        every=rule.maybe_whole("every", low=1),
+        first=rule.optional_integer("first"),
+        nth=rule.optional_integer("nth", low=1),
+        every=rule.optional_integer("every", low=1),
         chance=rule.chance(),
     )
 
 
 def _pattern(rule: _Rule) -> str:
-    pattern = rule.text("path", "")
+    pattern = rule.string("path", "")
     try:
         re.compile(pattern)
     except re.error as error:

@@ -1,8 +1,8 @@
 """Faults on demand: which requests meet trouble, and what kind (aep-api.md §11 E6, E7).
 
 A rule is a `Fault`: an effect, the requests that it is for, and how often it strikes. The same rules, seed
-and order of requests always give the same faults. Where several strike, delays add up and the first other
-effect wins. Values, and an `Injector` that only counts.
+and order of requests always give the same faults. Where several strike one request, their delays add up, and
+of their other effects the first one happens. The rules are values; `Injector` counts requests for them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ANY_METHOD = "*"
 
 
 class Moment(StrEnum):
-    """Whether the request has had its effect when the fault strikes."""
+    """Whether a fault strikes before the request has its effect or after it."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -31,23 +31,23 @@ class Body(StrEnum):
     HTML = "html"
     EMPTY = "empty"
     TRUNCATED = "truncated"
-    """JSON that stops in the middle, under a `Content-Length` that is right for it."""
+    """The first half of a JSON text, with a `Content-Length` that fits the half."""
 
 
 class Loss(StrEnum):
-    """How a connection goes."""
+    """How a connection is lost."""
 
     RESET = "reset"
-    """TCP RST; httpx says `ReadError`."""
+    """By a TCP reset; httpx says `ReadError`."""
     CLOSE = "close"
     """An orderly end without an answer; httpx says `RemoteProtocolError`."""
     REFUSE = "refuse"
-    """Never made; httpx says `ConnectError`. Only in process: on a socket it is a reset."""
+    """It is never made; httpx says `ConnectError`. Only in process: on a socket it is a reset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Wait this long, before the effect or between it and the answer."""
+    """Wait so many milliseconds, before the effect or between it and the answer."""
 
     ms: int
     moment: Moment = Moment.BEFORE
@@ -76,21 +76,21 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
-    """Cut the body of a 2xx answer in half: by losing the connection, or else unnoticed by HTTP."""
+    """Send half of the body of a 2xx answer, and then lose the connection or, else, announce only that half."""
 
     lost: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Let Catalog hide for this long what the request creates."""
+    """Let Catalog hide for so many milliseconds what the request creates."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ExpireTokens:
-    """Answer 401 with 401013, and take back every token given so far."""
+    """Answer 401 with 401013, and make every token invalid that was given out so far."""
 
 
 Effect: TypeAlias = Latency | Answer | Cut | Truncate | Lag | ExpireTokens
@@ -109,7 +109,7 @@ class Fault:
     nth: int | None = None
     """Strikes this matching request alone; the first is 1."""
     every: int | None = None
-    """Strikes each so-manieth matching request."""
+    """Strikes the matching requests whose number is a multiple of this."""
     chance: float | None = None
     """Strikes with this probability."""
 
@@ -130,20 +130,20 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Rules and the seed of their chances."""
+    """The rules, and the seed that decides about their `chance`."""
 
     rules: tuple[Fault, ...] = ()
     seed: int = 0
 
 
 class Injector:
-    """Applies rules to a run of requests. It only counts; each rule has chances of its own."""
+    """Says which rules strike each request. A rule's random numbers do not depend on the other rules."""
 
     def __init__(self, faults: Faults) -> None:
         self._rules = faults.rules
         self._counts = [0] * len(faults.rules)
         self._chances = [
-            random.Random(f"{faults.seed}.{number}")  # noqa: S311 - the same again, not unguessable
+            random.Random(f"{faults.seed}.{number}")  # noqa: S311 - must be repeatable, need not be secret
             for number in range(len(faults.rules))
         ]
 
@@ -159,7 +159,7 @@ class Injector:
 
 
 class ConnectionLost(Exception):
-    """The connection goes, as far as the client can see; the bodies of transport and server make it so."""
+    """The client must lose its connection: `transport` raises its httpx error, `server` ends the real connection."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss)

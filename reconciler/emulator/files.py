@@ -1,4 +1,4 @@
-"""The files of batches: bytes on disk beside the database, facts in it (aep-api.md §6), none in memory."""
+"""The files of batches (aep-api.md §6): their bytes on disk beside the database, their sizes and parts in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """Files by batch number and path. Paths name rows, never anything on this machine's disk."""
+    """Files by batch number and path. A path becomes a hash on disk, so that no caller can choose a file name."""
 
     def __init__(self, store: Store, database: Path | None) -> None:
         self._store = store
@@ -28,13 +28,14 @@ class Files:
             self._temporary.cleanup()
             self._temporary = None
 
+    def _root(self) -> Path:
+        if self._folder is not None:
+            return self._folder
+        self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="emulator-")
+        return Path(self._temporary.name)
+
     def _place(self, n: int, path: str, suffix: str) -> Path:
-        if self._folder is None:
-            self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="emulator-")
-        folder = Path(self._temporary.name) if self._temporary else self._folder
-        if folder is None:
-            raise RuntimeError("the emulator's files are closed")
-        batch = folder / str(n)
+        batch = self._root() / str(n)
         batch.mkdir(parents=True, exist_ok=True)
         return batch / (hashlib.sha256(path.encode()).hexdigest() + suffix)
 
@@ -45,7 +46,7 @@ class Files:
     # --- small files ---
 
     def start_upload(self, n: int, path: str) -> IO[bytes]:
-        """Open a place for the bytes of one PUT; they become the file only by `finish_upload`."""
+        """Open a temporary file for the bytes of one PUT; `finish_upload` makes it the batch's file."""
         return self._place(n, path, f".{next(self._uploads)}.upload").open("wb")
 
     def finish_upload(self, n: int, path: str, upload: IO[bytes]) -> bool:
@@ -56,14 +57,14 @@ class Files:
         return self._record(n, path, size=size, complete=True)
 
     def drop_upload(self, upload: IO[bytes]) -> None:
-        """Forget uploaded bytes that have not become a file."""
+        """Delete uploaded bytes that have not become a file."""
         upload.close()
         Path(upload.name).unlink(missing_ok=True)
 
     # --- large files ---
 
     def start_large(self, n: int, path: str) -> None:
-        """Begin a large file anew."""
+        """Begin a large file, or begin it again without its parts."""
         self._place(n, path, ".large").write_bytes(b"")
         self._record(n, path, size=0, complete=False)
 
@@ -74,7 +75,7 @@ class Files:
         return part
 
     def add_part(self, n: int, path: str, first: int, last: int) -> None:
-        """Record that the bytes from `first` to `last`, both included, have come."""
+        """Record that the bytes from `first` to `last`, both included, have arrived."""
         with self._store.transaction():
             self._store.execute("INSERT OR IGNORE INTO parts VALUES (?, ?, ?, ?)", (n, path, first, last))
 
@@ -98,10 +99,10 @@ class Files:
         self._record(n, path, size=size, complete=True)
         return size
 
-    # --- facts ---
+    # --- what is recorded ---
 
     def size(self, n: int, path: str) -> tuple[int, bool] | None:
-        """Return bytes and completeness of a file, None if there is none."""
+        """Return the bytes of a file and whether it is complete; None if there is no such file."""
         row: tuple[int, int] | None = self._store.execute(
             "SELECT size, complete FROM files WHERE n = ? AND path = ?", (n, path)
         ).fetchone()

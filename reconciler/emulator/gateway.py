@@ -1,4 +1,4 @@
-"""What stands before the services: URL length, credentials, sandbox, quota (aep-api.md §1, §2.2)."""
+"""Adobe's gateway in front of the services: URL length, credentials, sandbox, quota (aep-api.md §1, §2.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_URL: Final = 2000
 REAL_HOST: Final = "https://platform.adobe.io"
-"""URLs are measured as if they went there: what fits here fits there."""
+"""The length of a URL is measured with this host, so that what fits here fits there."""
 
 ORG: Final = re.compile(r"[0-9A-Fa-f]{24}@AdobeOrg")
 MINUTE_MS: Final = 60_000
@@ -28,7 +28,7 @@ EXPIRED_TOKENS: Final = "expired_tokens"
 
 
 class Gateway:
-    """Lets requests in or raises `Problem`."""
+    """Gives out tokens, and lets requests in or raises `Problem`."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -36,7 +36,7 @@ class Gateway:
         self._expired = lake.store.number(EXPIRED_TOKENS)
 
     def give_token(self, query: str, body: str) -> Reply:
-        """Answer `POST /ims/token/v3`; parameters may stand in the body or in the query (E1, E2)."""
+        """Answer `POST /ims/token/v3`; parameters may be in the body or in the query (E1, E2)."""
         given = dict(parse_qsl(query)) | dict(parse_qsl(body))
         if given.get("grant_type") != "client_credentials":
             raise ims(400, "unsupported_grant_type", "grant_type must be client_credentials")
@@ -56,12 +56,12 @@ class Gateway:
         return {"access_token": write_token(token), "token_type": "bearer", "expires_in": lifetime}
 
     def expire_tokens(self) -> None:
-        """Make every token invalid that was handed out so far."""
+        """Make every token invalid that was given out so far."""
         self._expired = self._lake.store.number(TOKENS)
         self._lake.store.set_number(EXPIRED_TOKENS, self._expired)
 
     def admit(self, headers: Mapping[str, str]) -> Caller:
-        """Check who asks, in the gateway's order (E3, E4, E5)."""
+        """Return who asks, after the gateway's checks in its order (E3, E4, E5)."""
         token = headers.get("authorization", "")
         if not token:
             raise gateway("403010", "Oauth token is missing.")

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def create(lake: Lake, call: Call) -> Reply:
-    """`POST /batches`: 201 and the new batch, an object of its own (E10)."""
+    """`POST /batches`: 201 and the new batch as one object, not in a map (E10)."""
     body = read_json_object(call)
     creation = read_creation(body, reject_reserved_tags=lake.behaviour.reject_reserved_tags)
     stored = lake.create(call.caller, creation, lag_ms=call.lag_ms)
-    told: dict[str, object] = {"id": stored.id, **stored.object}
+    answer: dict[str, object] = {"id": stored.id, **stored.object}
     if not lake.behaviour.create_tells_external_id:
-        del told["externalId"]
-    return json_reply(told, 201)
+        del answer["externalId"]
+    return json_reply(answer, 201)
 
 
 def act(lake: Lake, call: Call) -> Reply:
@@ -34,7 +34,7 @@ def act(lake: Lake, call: Call) -> Reply:
 
 
 def read_action(call: Call) -> Action:
-    """Return the action of the query, in any case; refuses none or another."""
+    """Return the action that the query names, in upper or lower case; raises `Problem` 400."""
     word = call.parameters.get("action", "").upper()
     if word not in set(Action):
         raise service(400, f"action must be one of {', '.join(Action)}")

@@ -1,4 +1,4 @@
-"""The one place where faults strike: an ASGI layer around the API, the same in process and on a socket."""
+"""ASGI middleware that makes faults happen: the only place that does, in process and on a socket."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     Terminal = Answer | Cut | Truncate
 
 LAG: Final = "emulator.lag_ms"
-"""Where the scope says how long what is created stays hidden."""
+"""The key of the ASGI scope under which the fault `Lag` hands its milliseconds to the API."""
 
 
-class Injection:
+class FaultMiddleware:
     """Wraps an ASGI app; its faults can be changed at any time."""
 
     def __init__(self, app: ASGIApp, *, now: Callable[[], int], expire_tokens: Callable[[], None]) -> None:
@@ -47,11 +47,11 @@ class Injection:
         self._injector: Injector | None = None
 
     def set_faults(self, faults: Faults) -> None:
-        """Start anew with these rules."""
+        """Replace all rules by these and count requests from 0 again."""
         self._injector = Injector(faults) if faults.rules else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, with what strikes it. Raises `ConnectionLost`."""
+        """Serve a request with the faults that strike it. Raises `ConnectionLost`."""
         if self._injector is None:
             await self._app(scope, receive, send)
             return
@@ -95,7 +95,7 @@ if TYPE_CHECKING:
 
 
 class _Collected:
-    """An answer that is held back until it is certain that the client may have it."""
+    """An answer that is kept until it is known whether a fault changes it."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -118,7 +118,7 @@ async def _send_all(messages: Sequence[Message], send: Send) -> None:
 async def _truncate(effect: Truncate, messages: Sequence[Message], send: Send) -> None:
     start, *rest = messages
     body = b"".join(message.get("body", b"") for message in rest)
-    if not 200 <= start["status"] < 300 or not body:  # noqa: PLR2004 - what 2xx means
+    if not 200 <= start["status"] < 300 or not body:  # noqa: PLR2004 - 2xx
         await _send_all(messages, send)
         return
     half = body[: len(body) // 2]

@@ -1,4 +1,4 @@
-"""The emulated organisation: its batches and what time does to them. It knows nothing of HTTP."""
+"""All batches of all emulated sandboxes, the rules for changing them, and the changes that come with time."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from reconciler.emulator.world import World
 
 OUTCOME_TAG: Final = "emulator_outcome"
-"""A tag by which a new batch can choose how it will end: one of `Outcome`."""
+"""A tag with which a create chooses how its batch will end: one of `Outcome`."""
 
 CLOCK_OFFSET: Final = "clock_offset_ms"
 
 
 class Lake:
-    """Batches of every sandbox. Methods that refuse raise `Problem`."""
+    """The data lake that callers share. A method that refuses raises `Problem`, with the HTTP status of the refusal."""
 
     def __init__(self, path: Path | None, *, world: World, behaviour: Behaviour, clock: Callable[[], int]) -> None:
         self.store = Store(path)
@@ -50,54 +50,53 @@ class Lake:
         self._offset = self.store.number(CLOCK_OFFSET)
 
     def close(self) -> None:
-        """Let go of database and files. Harmless twice."""
+        """Close database and files. A second call does nothing."""
         self.store.close()
         self.files.close()
 
     # --- time ---
 
     def now(self) -> int:
-        """Return the lake's own time, epoch milliseconds."""
+        """Return the time here, epoch milliseconds: that of the clock and all that `advance` added."""
         return self._clock() + self._offset
 
     def advance(self, milliseconds: int) -> None:
-        """Let time pass, and let happen what happens in it; a restart does not undo it."""
+        """Let time pass, with all that is due in it; a restart does not undo it."""
         self._offset += milliseconds
         self.store.set_number(CLOCK_OFFSET, self._offset)
-        self.settle()
+        self.catch_up()
 
-    def settle(self) -> None:
-        """Let everything happen that was due by now, each thing with its own time."""
+    def catch_up(self) -> None:
+        """Make the changes that are due by now, each with the time at which it was due."""
         now = self.now()
         while due := self.store.due(now):
             with self.store.transaction():
                 for stored in due:
                     self._step(stored)
-        if self.store.is_lagging(now):
-            self.store.show_until(now)
+        self.store.end_lags(now)
 
     def _step(self, stored: Stored) -> None:
         current = self.store.get(stored.id)
         if current is None or current.due is None or current.due != stored.due:
-            return  # an earlier step of this round has changed it
+            return  # an earlier step has changed this batch
         step, *rest = current.steps
-        self.become(current, step.status, at=current.due, steps=tuple(rest))
+        self.set_status(current, step.status, at=current.due, steps=tuple(rest))
 
     # --- what callers do ---
 
     def has_dataset(self, sandbox: str, dataset: str) -> bool:
-        """Tell whether the sandbox has the dataset, from the start or added since."""
+        """Tell whether the sandbox has the dataset, from the `World` or added later."""
         return self.world.has_dataset(sandbox, dataset) or dataset in self.store.datasets(sandbox)
 
     def find(self, caller: Caller, batch: str) -> Stored:
-        """Return the batch of the caller's sandbox, or refuse with 404."""
+        """Return a batch of the caller's sandbox, or refuse with 404."""
         stored = self.store.get(batch)
         if stored is None or stored.scope != self.store.scope(caller.org, caller.sandbox):
             raise service(404, f"batch {batch} not found")
         return stored
 
     def shows(self, caller: Caller, batch: str) -> bool:
-        """Tell whether Catalog shows the batch to the caller by now."""
+        """Tell whether Catalog already shows the batch to the caller."""
         stored = self.store.get(batch)
         return (
             stored is not None
@@ -106,13 +105,13 @@ class Lake:
         )
 
     def create(self, caller: Caller, creation: Creation, *, lag_ms: int = 0) -> Stored:
-        """Create a batch: a new one each time (E14)."""
+        """Create a batch, or refuse; the same request makes a new batch each time (E14)."""
         self._check_dataset(caller, creation.dataset)
         self._check_external_id(caller, creation.external_id)
         return self.add(caller, creation, lag_ms=lag_ms)
 
     def add(self, caller: Caller, creation: Creation, *, lag_ms: int = 0) -> Stored:
-        """Create a batch unchecked."""
+        """Create a batch without any check."""
         stored = self.store.add(self._stored(caller, creation), hidden_until=self._hidden_until(lag_ms))
         if self.behaviour.retire_predecessors is Retirement.ON_CREATE:
             self._retire_predecessors(stored, at=stored.object["created"])
@@ -164,7 +163,7 @@ class Lake:
         now = self.now()
         if action is Action.COMPLETE:
             return self._complete(stored, at=now, user=user)
-        return self.become(stored, status_after(action, self.behaviour), at=now, user=user)
+        return self.set_status(stored, status_after(action, self.behaviour), at=now, user=user)
 
     def _complete(self, stored: Stored, *, at: int, user: str) -> Stored:
         outcome = Outcome(stored.outcome) if stored.outcome else self.behaviour.outcome
@@ -173,27 +172,27 @@ class Lake:
         if self.behaviour.retire_predecessors is Retirement.ON_COMPLETE:
             self._retire_predecessors(stored, at=at)
         steps = promotion(outcome, self.behaviour)
-        return self.become(replace(stored, outcome=outcome), "loaded", at=at, user=user, steps=steps)
+        return self.set_status(replace(stored, outcome=outcome), "loaded", at=at, user=user, steps=steps)
 
     # --- changes ---
 
     def remove(self, stored: Stored) -> None:
-        """Forget a batch and its files as if they had never been."""
+        """Remove a batch and its files without a trace."""
         self.store.remove(stored)
         self.files.remove_batch(stored.n)
 
     def change(self, stored: Stored, changes: BatchObject, *, user: str, at: int | None = None) -> Stored:
-        """Change the object, with the marks of a change (E23)."""
+        """Change fields of the batch, and with them its version, time and user (E23)."""
         now = self.now() if at is None else at
         return self.store.save(stored, replace(stored, object=changed(stored.object, changes, now=now, user=user)))
 
-    def become(
+    def set_status(
         self, stored: Stored, status: str, *, at: int, user: str = PLATFORM_USER, steps: Sequence[Step] = ()
     ) -> Stored:
-        """Give the batch a status, with all that goes with it; `steps` come next or else the usual."""
+        """Give the batch a status and what follows from it; then come `steps`, or the usual ones if there are none."""
         coming = tuple(steps) or steps_after(status, self.behaviour)
-        planned = replace(stored, steps=coming, due=_due(at, coming))
-        after = self.change(planned, self._details(stored, status, at), user=user, at=at)
+        scheduled = replace(stored, steps=coming, due=_due(at, coming))
+        after = self.change(scheduled, self._details(stored, status, at), user=user, at=at)
         newly_done = phase(status) is Phase.DONE and phase(stored.object["status"]) is not Phase.DONE
         if newly_done and self.behaviour.retire_predecessors is Retirement.ON_SUCCESS:
             self._retire_predecessors(after, at=at)
@@ -232,7 +231,7 @@ class Lake:
             found += self.store.with_external_id(external_id, org)
         for old in found:
             if old is not None and old.scope == stored.scope and phase(old.object["status"]) is Phase.DONE:
-                self.become(old, "inactive", at=at)
+                self.set_status(old, "inactive", at=at)
 
 
 def _due(at: int, steps: Sequence[Step]) -> int | None:

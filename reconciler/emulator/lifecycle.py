@@ -1,4 +1,4 @@
-"""The life of a batch: which action is legal when, and what happens by itself then (aep-api.md §5). Pure."""
+"""The life of a batch: which action is legal when, and what then happens by itself (aep-api.md §5). Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Action(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What comes of an action."""
+    """Whether an action is carried out."""
 
     APPLY = "apply"
     NO_CHANGE = "no change"
@@ -82,7 +82,7 @@ def phase(status: str) -> Phase:
 
 
 def judge(status: str, action: Action, *, abort_in_flight: bool) -> Verdict:
-    """Look the action up in the matrix of §5.3."""
+    """Return what the matrix of §5.3 says of the action for a batch in this status."""
     if abort_in_flight and (phase(status), action) == (Phase.IN_FLIGHT, Action.ABORT):
         return Verdict.APPLY
     return MATRIX.get((phase(status), action), Verdict.REFUSE)
@@ -104,7 +104,7 @@ def status_after(action: Action, behaviour: Behaviour) -> str:
 
 
 def steps_after(status: str, behaviour: Behaviour) -> tuple[Step, ...]:
-    """Return what happens by itself to a batch in this status; a promotion is `promotion`'s."""
+    """Return what happens by itself to a batch in this status; after COMPLETE see `promotion`."""
     match phase(status):
         case Phase.LOADING if behaviour.abandon_after_ms is not None:
             return (Step(behaviour.abandon_after_ms, "abandoned"),)
@@ -115,21 +115,21 @@ def steps_after(status: str, behaviour: Behaviour) -> tuple[Step, ...]:
 
 
 def promotion(outcome: Outcome, behaviour: Behaviour) -> tuple[Step, ...]:
-    """Return the way from `loaded` to the outcome (§5.2)."""
+    """Return the steps from `loaded` to the outcome (§5.2)."""
     done, failed = behaviour.success_word, behaviour.failure_word
-    way: tuple[str, ...]
+    statuses: tuple[str, ...]
     match outcome:
         case Outcome.SUCCESS:
-            way = ("staging", "staged", done)
+            statuses = ("staging", "staged", done)
         case Outcome.FAILED | Outcome.EMPTY | Outcome.GUARDRAIL:
-            way = ("staging", failed)
+            statuses = ("staging", failed)
         case Outcome.RECOVERS:
-            way = ("staging", "retrying", "staging", "staged", done)
+            statuses = ("staging", "retrying", "staging", "staged", done)
         case Outcome.STALLS:
-            way = ("staging", "retrying", "stalled")
+            statuses = ("staging", "retrying", "stalled")
         case _:
             assert_never(outcome)
-    return tuple(Step(behaviour.step_ms, status) for status in way)
+    return tuple(Step(behaviour.step_ms, status) for status in statuses)
 
 
 def errors_of(outcome: Outcome) -> list[BatchError]:

@@ -1,4 +1,4 @@
-"""The batch as Catalog stores it (aep-api.md §8.4), and the marks that every change leaves on it. Pure."""
+"""The batch as Catalog stores it (aep-api.md §8.4), and what every change of it changes. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ JsonObject: TypeAlias = dict[str, Json]
 """A JSON object."""
 
 PLATFORM_USER: Final = "acp_foundation_dataTracker@AdobeID"
-"""Who has changed a batch when nobody asked for it."""
+"""The user of changes that the platform makes by itself."""
 
 DEFAULT_SANDBOX: Final = "prod"
+"""The sandbox of a request that names none (E5)."""
 
 ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -27,7 +28,7 @@ class RelatedObject(TypedDict):
 
 
 class Replay(TypedDict, total=False):
-    """Which batches this one stands in for."""
+    """Which batches this one replaces."""
 
     predecessors: list[str]
     predecessorsByExternalId: list[str]
@@ -36,7 +37,7 @@ class Replay(TypedDict, total=False):
 
 
 class BatchError(TypedDict):
-    """One reason of a failure."""
+    """One reason for a failure."""
 
     code: str
     description: str
@@ -77,12 +78,12 @@ def dataset_of(batch: BatchObject) -> str:
 
 
 def next_version(version: str) -> str:
-    """Return the version after one more modification: `1.0.4` → `1.0.5` (§8.4)."""
+    """Return the version after one more change: `1.0.4` → `1.0.5` (§8.4)."""
     head, _, patch = version.rpartition(".")
     return f"{head}.{int(patch) + 1}"
 
 
 def changed(batch: BatchObject, changes: BatchObject, *, now: int, user: str) -> BatchObject:
-    """Return the batch with the changes, and with the marks that any change leaves."""
-    marks: BatchObject = {"updated": now, "updatedUser": user, "version": next_version(batch["version"])}
-    return {**batch, **changes, **marks}
+    """Return the batch with the changes, the next version, and the time and user of the change."""
+    always: BatchObject = {"updated": now, "updatedUser": user, "version": next_version(batch["version"])}
+    return {**batch, **changes, **always}

@@ -14,5 +14,5 @@ def glob(pattern: str) -> str:
 
 
 def matches_pattern(pattern: str, value: object) -> bool:
-    """Tell whether the regular expression is found in the value; nothing is found where there is no value."""
+    """Tell whether the regular expression is found in the value; never where there is no value."""
     return value is not None and re.search(pattern, str(value)) is not None

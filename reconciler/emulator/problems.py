@@ -25,7 +25,7 @@ def gateway(code: str, message: str, headers: Mapping[str, str] | None = None) -
 
 
 def expired_token() -> Problem:
-    """Refuse an expired or garbled token (E3)."""
+    """Refuse an expired or damaged token (E3)."""
     return gateway("401013", "Oauth token is not valid")
 
 
@@ -35,7 +35,7 @@ def too_many_requests(headers: Mapping[str, str] | None = None) -> Problem:
 
 
 def service(status: int, detail: str) -> Problem:
-    """Refuse as an AEP service does (§2.3). The exact bodies are undocumented: no client may need them."""
+    """Refuse as an AEP service does (§2.3). The exact bodies are undocumented: no client may depend on them."""
     title = HTTPStatus(status).phrase
     return Problem(
         status,

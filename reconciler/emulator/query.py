@@ -1,4 +1,4 @@
-"""Catalog's query string, checked (aep-api.md §8.2, §8.3, E20, E21). Pure; `search` does the finding."""
+"""Catalog's query string, checked (aep-api.md §8.2, §8.3, E20, E21). Pure; `search` runs the query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
-BEYOND: Final = 10**18
+MAX_NUMBER: Final = 10**18
 
 COLUMNS: Final = {
     "id": "id",
@@ -26,8 +26,8 @@ COLUMNS: Final = {
 }
 """Parameters that have a column of their own."""
 
-NARROW: Final = frozenset({"dataset", "created"})
-"""Columns that a tag's row has too."""
+TAG_COLUMNS: Final = frozenset({"dataset", "created"})
+"""Columns that the table of tags repeats, so that one index can answer a query by tag."""
 
 FIELDS: Final = frozenset(
     {"createdClient", "createdUser", "updatedUser", "version", "recordCount", "failedRecordCount", "size"}
@@ -43,37 +43,39 @@ BOUNDS: Final = {
     "endAfter": "json_extract(object, '$.availableDates.endDate') > ?",
     "endBefore": "json_extract(object, '$.availableDates.endDate') < ?",
 }
-"""Both ends exclusive."""
+"""Parameters that bound a time; the bound itself is excluded."""
 
-OTHERS: Final = frozenset({"limit", "start", "orderBy", "sort", "properties", "property", "tags", "aggregate"})
+OTHER_PARAMETERS: Final = frozenset(
+    {"limit", "start", "orderBy", "sort", "properties", "property", "tags", "aggregate"}
+)
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 COMPARISON: Final = re.compile(rf"(?P<name>{NAME.pattern})(?P<operator>~|==|!=|<=|<|>=|>)(?P<value>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of SQL over the columns of a batch, and what fills its question marks."""
+class Fragment:
+    """A part of an SQL statement over the columns of a batch, and the values of its question marks."""
 
     sql: str
     parameters: tuple[object, ...] = ()
-    narrow: bool = False
-    """Whether a tag's row is enough to decide it."""
+    in_tags: bool = False
+    """Whether it uses only columns that the table of tags has."""
 
 
-BY_AGE: Final = Piece("created", narrow=True)
+BY_AGE: Final = Fragment("created", in_tags=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """A checked query string."""
 
-    conditions: tuple[Piece, ...] = ()
+    conditions: tuple[Fragment, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     """Name and value of each; `*` in a value stands for anything."""
     wanted: frozenset[str] = field(default_factory=frozenset)
-    """The columns that must have one of some values: one of them will choose the index."""
+    """The columns that must have one of some values; `search` chooses the index by them."""
     replays: bool = False
-    order: tuple[Piece, ...] = (BY_AGE,)
+    order: tuple[Fragment, ...] = (BY_AGE,)
     limit: int = DEFAULT_LIMIT
     start: int = 0
     properties: tuple[str, ...] | None = None
@@ -83,15 +85,15 @@ def read_query(pairs: Iterable[tuple[str, str]], *, unknown_is_property: bool) -
     """Check the pairs of a query string; raises `Problem` 400."""
     given = list(pairs)
     last = dict(given)
-    pieces = (_condition(name, value, unknown_is_property=unknown_is_property) for name, value in given)
+    fragments = (_condition(name, value, unknown_is_property=unknown_is_property) for name, value in given)
     return Query(
-        conditions=tuple(piece for piece in pieces if piece is not None),
+        conditions=tuple(fragment for fragment in fragments if fragment is not None),
         tags=tuple(tag for name, value in given if name == "tags" for tag in _tags(value)),
         wanted=frozenset(COLUMNS[name] for name, value in given if name in COLUMNS and not value.startswith("!")),
         replays=("property", "replay") in given,
         order=_order(last.get("orderBy", last.get("sort", ""))),
-        limit=_whole("limit", last.get("limit", str(DEFAULT_LIMIT)), low=1, high=MAX_LIMIT),
-        start=_whole("start", last.get("start", "0"), low=0, high=BEYOND),
+        limit=_integer("limit", last.get("limit", str(DEFAULT_LIMIT)), low=1, high=MAX_LIMIT),
+        start=_integer("start", last.get("start", "0"), low=0, high=MAX_NUMBER),
         properties=read_properties(last),
     )
 
@@ -107,15 +109,15 @@ def read_properties(parameters: dict[str, str]) -> tuple[str, ...] | None:
     return tuple(text.split(",")) if text else None
 
 
-def _condition(name: str, value: str, *, unknown_is_property: bool) -> Piece | None:
+def _condition(name: str, value: str, *, unknown_is_property: bool) -> Fragment | None:
     if name in COLUMNS:
         return _one_of(COLUMNS[name], value)
     if name in BOUNDS:
-        moment = _whole(name, value, low=-BEYOND, high=BEYOND)
-        return Piece(BOUNDS[name], (moment,), narrow=name.startswith("created"))
+        moment = _integer(name, value, low=-MAX_NUMBER, high=MAX_NUMBER)
+        return Fragment(BOUNDS[name], (moment,), in_tags=name.startswith("created"))
     if name == "property":
         return _property(value)
-    if name in FIELDS or (unknown_is_property and name not in OTHERS and NAME.fullmatch(name)):
+    if name in FIELDS or (unknown_is_property and name not in OTHER_PARAMETERS and NAME.fullmatch(name)):
         return _one_of(f"CAST({_field(name)} AS TEXT)", value)
     return None
 
@@ -125,31 +127,31 @@ def _field(name: str) -> str:
     return COLUMNS.get(name, f"json_extract(object, '$.{name}')")
 
 
-def _one_of(column: str, value: str) -> Piece:
+def _one_of(column: str, value: str) -> Fragment:
     """Read `v`, `a,b` (any of), `!v`, `!a,b` (none of)."""
     values = tuple(value.removeprefix("!").split(","))
     listed = f"IN ({', '.join('?' * len(values))})"
     if value.startswith("!"):
-        return Piece(f"({column} IS NULL OR {column} NOT {listed})", values, narrow=column in NARROW)
-    return Piece(f"{column} {listed}", values, narrow=column in NARROW)
+        return Fragment(f"({column} IS NULL OR {column} NOT {listed})", values, in_tags=column in TAG_COLUMNS)
+    return Fragment(f"{column} {listed}", values, in_tags=column in TAG_COLUMNS)
 
 
-def _property(text: str) -> Piece:
-    """Read `name`, `!name`, `name~regex` or a comparison; only of what stands at the top of an object."""
+def _property(text: str) -> Fragment:
+    """Read `name`, `!name`, `name~regex` or a comparison; `name` is a field at the top of the object."""
     if text == "replay":
-        return Piece("replays = 1")
+        return Fragment("replays = 1")
     name = text.removeprefix("!")
     if NAME.fullmatch(name):
-        return Piece(f"{_field(name)} IS {'NULL' if text.startswith('!') else 'NOT NULL'}")
+        return Fragment(f"{_field(name)} IS {'NULL' if text.startswith('!') else 'NOT NULL'}")
     match = COMPARISON.fullmatch(text)
     if match is None:
         raise service(400, f"property expression not understood: {text}")
     name, operator, value = match.group("name", "operator", "value")
     if operator == "~":
-        return Piece(f"matches(?, {_field(name)})", (_regex(value),))
+        return Fragment(f"matches(?, {_field(name)})", (_regex(value),))
     if re.fullmatch(r"-?\d{1,18}", value):
-        return Piece(f"CAST({_field(name)} AS INTEGER) {operator} ?", (int(value),))
-    return Piece(f"{_field(name)} {operator} ?", (value,))
+        return Fragment(f"CAST({_field(name)} AS INTEGER) {operator} ?", (int(value),))
+    return Fragment(f"{_field(name)} {operator} ?", (value,))
 
 
 def _regex(text: str) -> str:
@@ -162,26 +164,26 @@ def _regex(text: str) -> str:
 
 def _tags(text: str) -> Sequence[tuple[str, str]]:
     """Read `name:value,name2:value2*`; a value may hold colons, a name may not."""
-    pieces = [piece.partition(":") for piece in text.split(",")]
-    if any(not (name and colon) for name, colon, _ in pieces):
+    parts = [part.partition(":") for part in text.split(",")]
+    if any(not (name and colon) for name, colon, _ in parts):
         raise service(400, f"tags must look like name:value,name2:value2 and not {text}")
-    return [(name, value) for name, _, value in pieces]
+    return [(name, value) for name, _, value in parts]
 
 
-def _order(text: str) -> tuple[Piece, ...]:
+def _order(text: str) -> tuple[Fragment, ...]:
     """Read `desc:created,asc:id`."""
     return tuple(_order_term(term) for term in text.split(",") if term) or (BY_AGE,)
 
 
-def _order_term(term: str) -> Piece:
+def _order_term(term: str) -> Fragment:
     first, colon, rest = term.partition(":")
     direction, name = (first, rest) if colon else ("asc", first)
     if direction not in {"asc", "desc"} or not NAME.fullmatch(name):
         raise service(400, f"orderBy must look like desc:created,asc:id and not {term}")
-    return Piece(f"{_field(name)} {direction}", narrow=_field(name) in NARROW)
+    return Fragment(f"{_field(name)} {direction}", in_tags=_field(name) in TAG_COLUMNS)
 
 
-def _whole(name: str, text: str, *, low: int, high: int) -> int:
+def _integer(name: str, text: str, *, low: int, high: int) -> int:
     if not re.fullmatch(r"-?\d{1,18}", text) or not low <= int(text) <= high:
         raise service(400, f"{name} must be a whole number from {low} to {high}, not {text}")
     return int(text)

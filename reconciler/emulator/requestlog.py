@@ -1,4 +1,4 @@
-"""What has been asked of the emulator: for tests that count requests or look at one. Bounded."""
+"""The latest requests to the emulator, for tests that count requests or look at one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BODY: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came, whatever became of it."""
+    """A request as it arrived, also one that was refused or lost."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ class Request:
     body: bytes
     """As much of it as was read, at most 64 KiB."""
     status: int | None
-    """What was answered; None: nothing, the connection was lost."""
+    """The status of the answer; None: the connection was lost before one."""
 
     @property
     def target(self) -> str:
@@ -45,7 +45,7 @@ class RequestLog:
         self._app = app
         self._requests: deque[Request] = deque(maxlen=size)
         self.total = 0
-        """All requests since the start or since `clear`, kept or not."""
+        """How many requests came since the start or since `clear`, also those that are no longer kept."""
 
     def __iter__(self) -> Iterator[Request]:
         return iter(list(self._requests))
@@ -59,28 +59,28 @@ class RequestLog:
         self.total = 0
 
     def count(self, method: str | None = None, target: str = "") -> int:
-        """Return how many of the kept ones have the method and match the regular expression."""
+        """Return how many of the kept requests have the method and match the regular expression `target`."""
         return sum(
             method in {None, request.method} and re.search(target, request.target) is not None for request in self
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request and note it."""
+        """Serve a request and record it."""
         body = bytearray()
         status: int | None = None
 
-        async def noting_receive() -> MutableMapping[str, Any]:
+        async def recording_receive() -> MutableMapping[str, Any]:
             message = await receive()
             body.extend(message.get("body", b"")[: MAX_BODY - len(body)])
             return message
 
-        async def noting_send(message: MutableMapping[str, Any]) -> None:
+        async def recording_send(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self._app(scope, noting_receive, noting_send)
+            await self._app(scope, recording_receive, recording_send)
         finally:
             self.total += 1
             self._requests.append(_request(scope, bytes(body), status))

@@ -1,4 +1,4 @@
-"""The tables of the emulator's database, and the functions that its queries use."""
+"""The tables of the emulator's database, and how it is opened."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = 1
+"""The version of the tables, in `PRAGMA user_version`."""
 
 TABLES: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -59,7 +60,7 @@ CREATE TABLE parts (
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """Open the database, made if need be; None: in memory. Raises ValueError if another version wrote it."""
+    """Open the database, or make a new one; None: in memory. Raises ValueError if another version wrote it."""
     if path is not None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite takes an empty file for a new database
     connection = sqlite3.connect(
@@ -78,7 +79,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    """Make the tables, all or none: `executescript` would commit in between."""
+    """Make all tables in one transaction, which `executescript` would commit too early."""
     connection.execute("BEGIN IMMEDIATE")
     for statement in TABLES.split(";\n"):
         connection.execute(statement)

@@ -1,4 +1,4 @@
-"""From a checked query to the batches of one page, always along an index (aep-api.md §8.3)."""
+"""From a checked query to the batches of one page, always by an index (aep-api.md §8.3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.emulator.patterns import glob
-from reconciler.emulator.query import Piece
+from reconciler.emulator.query import Fragment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from reconciler.emulator.query import Query
     from reconciler.emulator.store import Store
 
-WIDE: Final = (
+TAGS_AND_BATCHES: Final = (
     "(SELECT tags.*, batches.id, external_id, status, updated, replays, object"
     " FROM tags INDEXED BY tag_by_value CROSS JOIN batches USING (n)) AS b"
 )
-"""A tag's rows, each with the batch behind it."""
+"""The rows of a tag, each with the columns of its batch."""
 
-SHOWN: Final = Piece("n NOT IN (SELECT n FROM lagging)")
+SHOWN: Final = Fragment("n NOT IN (SELECT n FROM lagging)")
+"""Catalog does not show a batch while it is in `lagging`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +35,21 @@ class Statement:
 def statement(query: Query, scope: int) -> Statement:
     """Choose the index: by id, by external id, by tag, by dataset, else by sandbox.
 
-    It is named rather than left to the planner, which without statistics may well walk a whole sandbox. A
-    query by tag and dataset looks at tag rows only: page 1,000 costs little more than page 1.
+    The statement names it: without statistics, SQLite's planner may choose to read a whole sandbox. A query by tag
+    and dataset reads only rows of tags, so that page 1,000 costs little more than page 1.
     """
     exact = [tag for tag in query.tags if "*" not in tag[1]]
     if not exact or query.wanted & {"id", "external_id"}:
-        conditions = [Piece("scope = ?", (scope,)), *query.conditions, *map(_has_tag, query.tags), SHOWN]
+        conditions = [Fragment("scope = ?", (scope,)), *query.conditions, *map(_has_tag, query.tags), SHOWN]
         return _write(f"batches AS b INDEXED BY {_index(query)}", conditions, query)
-    narrow = all(piece.narrow for piece in (*query.conditions, *query.order))
+    in_tags = all(fragment.in_tags for fragment in (*query.conditions, *query.order))
     conditions = [
-        Piece("scope = ? AND name = ? AND value = ?", (scope, *exact[0])),
+        Fragment("scope = ? AND name = ? AND value = ?", (scope, *exact[0])),
         *query.conditions,
         *(_has_tag(tag) for tag in query.tags if tag != exact[0]),
         SHOWN,
     ]
-    return _write("tags AS b INDEXED BY tag_by_value" if narrow else WIDE, conditions, query)
+    return _write("tags AS b INDEXED BY tag_by_value" if in_tags else TAGS_AND_BATCHES, conditions, query)
 
 
 def _index(query: Query) -> str:
@@ -63,22 +64,22 @@ def _index(query: Query) -> str:
     return "batch_by_status" if "status" in query.wanted else "batch_by_dataset"
 
 
-def _has_tag(tag: tuple[str, str]) -> Piece:
+def _has_tag(tag: tuple[str, str]) -> Fragment:
     name, value = tag
     operator, operand = ("GLOB", glob(value)) if "*" in value else ("=", value)
-    return Piece(
+    return Fragment(
         f"EXISTS (SELECT 1 FROM tags AS o WHERE o.n = b.n AND o.name = ? AND o.value {operator} ?)",  # noqa: S608
         (name, operand),
     )
 
 
-def _write(source: str, conditions: Sequence[Piece], query: Query) -> Statement:
-    """Ties in the order are broken by age, so that pages never overlap."""
-    where = " AND ".join(piece.sql for piece in conditions)
-    order = ", ".join(piece.sql for piece in query.order)
+def _write(source: str, conditions: Sequence[Fragment], query: Query) -> Statement:
+    """Batches that are equal in the order come by age, so that pages never overlap."""
+    where = " AND ".join(fragment.sql for fragment in conditions)
+    order = ", ".join(fragment.sql for fragment in query.order)
     return Statement(
-        f"SELECT n FROM {source} WHERE {where} ORDER BY {order}, n LIMIT ? OFFSET ?",  # noqa: S608 - our own pieces
-        (*(value for piece in conditions for value in piece.parameters), query.limit, query.start),
+        f"SELECT n FROM {source} WHERE {where} ORDER BY {order}, n LIMIT ? OFFSET ?",  # noqa: S608 - constants of this package
+        (*(value for fragment in conditions for value in fragment.parameters), query.limit, query.start),
     )
 
 

@@ -1,4 +1,4 @@
-"""The emulator on a socket, for other processes. uvicorn, an optional extra, is imported to serve only."""
+"""The emulator on a socket, for other processes. uvicorn is an optional extra, imported only by `serve`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 BACKLOG: Final = 2048
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time to linger: closing sends RST instead of FIN."""
+"""SO_LINGER of 0 seconds: closing sends RST instead of FIN."""
 
 
 def serve(
@@ -37,10 +37,10 @@ def serve(
     ready: Callable[[int], None] | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `stop` is set; `ready` is told the port once there is an ear.
+    """Serve until SIGTERM or SIGINT, or until `stop` is set; call `ready` with the port once it accepts connections.
 
     Port 0 takes a free one. Raises OSError if the port is taken and ModuleNotFoundError without uvicorn.
-    Anyone who reaches the port can do anything with the emulator: keep to loopback.
+    Anyone who can reach the port can do anything with the emulator: use loopback only.
     """
     end = stop or threading.Event()
     with bound_socket(host, port) as listener, _signals_set(end):
@@ -51,7 +51,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, ready: Callable[[int], N
     import uvicorn  # noqa: PLC0415 - an optional extra
 
     class Server(uvicorn.Server):
-        """uvicorn with another way to stop: its own raises the signal again and dies of it."""
+        """uvicorn that stops when `stop` is set. Its own handling raises the signal again, which ends the process."""
 
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -114,7 +114,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def _signals_set(stop: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and SIGINT set `stop`, as long as this lasts; only the main thread gets signals."""
+    """Let SIGTERM and SIGINT set `stop` until the block ends; outside the main thread, which gets them, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -128,25 +128,25 @@ def _signals_set(stop: threading.Event) -> Iterator[None]:
 
 
 def losing_connections(app: ASGIApp) -> ASGIApp:
-    """Return the app with each `ConnectionLost` made true, on the TCP connection beneath uvicorn."""
+    """Return the app; each `ConnectionLost` that it raises ends the TCP connection under uvicorn."""
 
     async def serving(scope: Scope, receive: Receive, send: Send) -> None:
         has_more = True
 
-        async def noting_receive() -> MutableMapping[str, Any]:
+        async def watching_receive() -> MutableMapping[str, Any]:
             nonlocal has_more
             message = await receive()
             has_more = message.get("more_body", False)
             return message
 
         try:
-            await app(scope, noting_receive, send)
+            await app(scope, watching_receive, send)
         except ConnectionLost as lost:
-            while has_more:  # while a client still sends, chance decides what a loss looks like to it
-                await noting_receive()
+            while has_more:  # a client that is still sending would see one of several errors, by chance
+                await watching_receive()
             _lose(_connection(send), lost.loss)
             while (await receive())["type"] != "http.disconnect":
-                pass  # uvicorn would answer 500 to an app that returns before it has noticed
+                pass  # uvicorn answers 500 if the app returns before uvicorn sees the end of the connection
 
     return serving
 
@@ -160,7 +160,7 @@ def _connection(send: Send) -> asyncio.Transport:
 
 
 def _lose(connection: asyncio.Transport, loss: Loss) -> None:
-    """Reset the connection or close it, after what was sent already."""
+    """Close the connection after what was sent, or reset it at once."""
     if loss is Loss.CLOSE:
         connection.close()
         return

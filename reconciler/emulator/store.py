@@ -1,6 +1,6 @@
-"""The emulator's memory: batches, datasets and a few numbers in one SQLite database. It knows no API.
+"""What the emulator keeps: batches, datasets and a few numbers in one SQLite database.
 
-A commit survives the death of the process at once (WAL), a power cut within moments (`synchronous=NORMAL`).
+A commit survives the end of the process (WAL); a power cut may undo the last ones (`synchronous=NORMAL`).
 One process at a time; inside it any thread, one transaction at a time.
 """
 
@@ -30,7 +30,7 @@ Row: TypeAlias = tuple[int, str, int, int | None, str, str | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One coming change of a batch's state."""
+    """A later change of a batch's status, so many milliseconds after the change before it."""
 
     after_ms: int
     status: str
@@ -38,17 +38,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A batch as it is kept: what Catalog shows and what only the platform knows."""
+    """A batch as it is stored: what Catalog shows (`object`) and what only the platform knows."""
 
     n: int
-    """Counts the batches of the database; 0 until it is stored."""
+    """Its number in the database, by age from 1; 0 until it is stored."""
     id: str
     scope: int
+    """The number of its organisation and sandbox."""
     object: BatchObject
     due: int | None = None
     """Epoch milliseconds of the first of `steps`."""
     steps: tuple[Step, ...] = ()
     outcome: str | None = None
+    """How it will end, if that was chosen: an `Outcome`."""
 
 
 class Store:
@@ -59,10 +61,10 @@ class Store:
         self._connection = connect(path)
         self._scopes: dict[tuple[str, str], int] = {}
         self.seed = self.number("seed")
-        """Sets the ids of this database apart from those of others."""
+        """A random number that makes the ids of this database differ from those of others."""
 
     def close(self) -> None:
-        """Close the database. Harmless twice."""
+        """Close the database. A second call does nothing."""
         with self._lock:
             self._connection.close()
 
@@ -74,27 +76,27 @@ class Store:
                 yield
                 return
             self._connection.execute("BEGIN IMMEDIATE")
-            with self._connection:  # commits, or rolls back whatever is raised
+            with self._connection:  # commits, or rolls back when an error is raised
                 yield
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
-        """Run one statement; writes belong into a `transaction`."""
+        """Run one statement; a write needs a `transaction` around it."""
         return self._connection.execute(sql, parameters)
 
     # --- numbers, scopes, datasets ---
 
     def number(self, name: str) -> int:
-        """Return a number kept under the name, 0 at first."""
+        """Return the number stored under the name; 0 if there is none."""
         row: tuple[int] | None = self.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else 0
 
     def set_number(self, name: str, value: int) -> None:
-        """Keep a number under the name."""
+        """Store a number under the name."""
         with self.transaction():
             self.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def scope(self, org: str, sandbox: str) -> int:
-        """Return the number of an organisation's sandbox, known or new."""
+        """Return the number of an organisation's sandbox; a new one gets the next number."""
         key = (org, sandbox)
         if key not in self._scopes:
             with self.transaction():
@@ -121,7 +123,7 @@ class Store:
     # --- batches ---
 
     def next_n(self) -> int:
-        """Return the number that the next batch gets; none is given twice."""
+        """Return the number that the next batch gets; no number is used twice."""
         row: tuple[int] | None = self.execute("SELECT seq FROM sqlite_sequence WHERE name = 'batches'").fetchone()
         return 1 + (row[0] if row else 0)
 
@@ -140,7 +142,7 @@ class Store:
         return result
 
     def save(self, before: Stored, after: Stored) -> Stored:
-        """Replace a stored batch by its next version, and return that."""
+        """Replace a stored batch by its next version, and return the latter."""
         with self.transaction():
             self.execute(
                 "UPDATE batches SET dataset = ?, external_id = ?, status = ?, created = ?, updated = ?,"
@@ -153,7 +155,7 @@ class Store:
         return after
 
     def remove(self, stored: Stored) -> None:
-        """Forget a batch as if it had never been."""
+        """Remove a batch without a trace."""
         with self.transaction():
             for table in ("batches", "tags", "lagging", "files", "parts"):
                 self.execute(f"DELETE FROM {table} WHERE n = ?", (stored.n,))  # noqa: S608 - names from here
@@ -173,24 +175,22 @@ class Store:
         )
 
     def due(self, now: int) -> list[Stored]:
-        """Return some of the batches whose next step has come, those that waited longest first."""
+        """Return up to 1,000 batches whose next step is due, in the order in which they became due."""
         return self.read("WHERE due <= ? ORDER BY due, n LIMIT 1000", (now,))
-
-    def is_lagging(self, now: int) -> bool:
-        """Tell whether the lag of some hidden batch is over."""
-        return self.execute("SELECT 1 FROM lagging WHERE until <= ? LIMIT 1", (now,)).fetchone() is not None
 
     def is_hidden(self, stored: Stored) -> bool:
         """Tell whether Catalog does not show the batch yet."""
         return self.execute("SELECT 1 FROM lagging WHERE n = ?", (stored.n,)).fetchone() is not None
 
-    def show_until(self, now: int) -> None:
+    def end_lags(self, now: int) -> None:
         """Let Catalog show the batches whose lag is over."""
+        if self.execute("SELECT 1 FROM lagging WHERE until <= ? LIMIT 1", (now,)).fetchone() is None:
+            return  # most calls need no write transaction
         with self.transaction():
             self.execute("DELETE FROM lagging WHERE until <= ?", (now,))
 
     def read(self, tail: str, parameters: Sequence[object] = ()) -> list[Stored]:
-        """Return the batches that a `WHERE …` selects."""
+        """Return the batches that the end of a statement selects: `WHERE …`, `ORDER BY …`."""
         rows: list[Row] = self.execute(
             f"SELECT {COLUMNS} FROM batches {tail}",  # noqa: S608 - constants of this package
             parameters,
@@ -215,7 +215,7 @@ def _columns(stored: Stored) -> tuple[object, ...]:
 
 
 def _tag_rows(stored: Stored) -> Iterable[tuple[object, ...]]:
-    """One row a value; an empty list leaves one with an empty value, so that presence can be asked for."""
+    """Return a row per value; an empty list gives one with an empty value, so that the tag itself can be found."""
     batch = stored.object
     dataset, created = dataset_of(batch), batch["created"]
     for name, values in batch["tags"].items():
@@ -238,5 +238,5 @@ def _stored(row: Row) -> Stored:
 
 @functools.cache
 def sandbox_id(org: str, sandbox: str) -> str:
-    """Return the id that stands for a sandbox's name in its objects."""
+    """Return the `sandboxId` that batches and datasets of the sandbox show."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{org}/{sandbox}"))

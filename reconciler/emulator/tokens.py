@@ -1,4 +1,4 @@
-"""Access tokens that carry their own facts and so outlive a restart (aep-api.md §2.1). Pure."""
+"""Access tokens that hold their own client and end, and so are valid after a restart (aep-api.md §2.1). Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ DIGEST_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a token of ours says."""
+    """What a token of the emulator says."""
 
     client: str
     serial: int
-    """Counts the tokens handed out."""
+    """The number of the token, from 1."""
     expires: int
     """Epoch milliseconds."""
 
@@ -31,7 +31,7 @@ def write_token(token: Token) -> str:
 
 
 def read_token(text: str) -> Token | None:
-    """Return what the token says, or None if it is garbled or not ours."""
+    """Return what the token says, or None if it is damaged or not from here."""
     payload, _, digest = text.removeprefix(PREFIX).partition(".")
     if not is_ours(text) or digest != _digest(payload):
         return None
@@ -42,10 +42,10 @@ def read_token(text: str) -> Token | None:
 
 
 def is_ours(text: str) -> bool:
-    """Tell whether the emulator has made the token, or somebody pretends so."""
+    """Tell whether the token looks like one of the emulator's, valid or not."""
     return text.startswith(PREFIX)
 
 
 def _digest(payload: str) -> str:
-    """Tell a garbled token from a good one; it protects nothing."""
+    """Return a checksum that shows a damaged token; it protects nothing."""
     return hashlib.blake2b(payload.encode(), digest_size=DIGEST_BYTES).hexdigest()

@@ -1,6 +1,6 @@
-"""httpx's way into the emulator without a socket. Lost connections and late answers look as they do on one.
+"""The emulator for `httpx.AsyncClient` without a socket: lost connections and late answers raise the same errors.
 
-The only module of the emulator that knows httpx.
+The only module of the emulator that imports httpx.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class EmulatorTransport(httpx.AsyncBaseTransport):
-    """Runs an ASGI app for each request; unlike with `httpx.ASGITransport`, `read` timeouts count."""
+    """Calls an ASGI app for each request; unlike `httpx.ASGITransport` it honours `read` timeouts."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,7 +31,7 @@ class EmulatorTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Serve the request; raises what httpx raises on a socket.
 
-        A server finishes what it has begun, whether or not its client still waits: so does this one.
+        Like a real server, it finishes a request whose client no longer waits.
         """
         seconds: float | None = request.extensions.get("timeout", {}).get("read")
         task = asyncio.ensure_future(_serve(self._app, request))
@@ -45,10 +45,10 @@ class EmulatorTransport(httpx.AsyncBaseTransport):
     def _forget(self, task: asyncio.Task[httpx.Response]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: nobody waits for the answer of a request that was given up
+            task.exception()  # retrieved, or asyncio would complain: its client no longer waits
 
     async def aclose(self) -> None:
-        """End requests that their client has given up and that are not finished yet."""
+        """Cancel requests that are not finished and whose client no longer waits."""
         running = list(self._running)
         for task in running:
             task.cancel()
@@ -120,7 +120,7 @@ async def _chunks(request: httpx.Request) -> AsyncIterator[bytes]:
 
 
 class _BrokenStream(httpx.AsyncByteStream):
-    """A body whose connection is lost on the way."""
+    """A body that ends too early because the connection is lost."""
 
     def __init__(self, received: bytes, request: httpx.Request) -> None:
         self._received = received

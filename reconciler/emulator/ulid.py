@@ -1,4 +1,4 @@
-"""Batch ids: ULIDs, since that is what AEP hands out today (aep-api.md §3.2). Pure."""
+"""Batch ids: ULIDs, as AEP uses today (aep-api.md §3.2). Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ COUNTER_BITS: Final = 40
 
 
 def ulid(milliseconds: int, seed: int, counter: int) -> str:
-    """Return 26 characters: the time, then a seed and a counter where others put chance.
+    """Return 26 characters: the time, then a seed and a counter in place of random bits.
 
-    Same seed, time and counter, same id; ids of one seed sort in the order of their making.
+    Same time, seed and counter, same id; the ids of one seed sort in the order in which they were made.
     """
     number = (milliseconds << SEED_BITS + COUNTER_BITS) | (seed % (1 << SEED_BITS) << COUNTER_BITS) | counter
     return "".join(ALPHABET[number >> shift & 31] for shift in range(5 * (LENGTH - 1), -1, -5))

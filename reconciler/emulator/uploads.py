@@ -1,6 +1,6 @@
 """The Import API's routes for files: small ones in one PUT, large ones in parts (aep-api.md §6, E38, E39).
 
-Bodies are streamed to disk; nothing here holds a whole one.
+A body goes to disk chunk by chunk and is never whole in memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def put(lake: Lake, call: Call, content: AsyncIterator[bytes]) -> Reply:
 
 
 async def patch(lake: Lake, call: Call, content: AsyncIterator[bytes]) -> Reply:
-    """`PATCH …/files/{path}` with `Content-Range`: overlaps and gaps are found only at the end (E39)."""
+    """`PATCH …/files/{path}` with `Content-Range`: gaps and overlaps are refused only at COMPLETE (E39)."""
     stored = _open_batch(lake, call)
     _check_media_type(call)
     path = call.path["file"]
@@ -76,7 +76,7 @@ async def post(lake: Lake, call: Call, _content: AsyncIterator[bytes]) -> Reply:
 
 
 async def head(lake: Lake, call: Call, _content: AsyncIterator[bytes]) -> Reply:
-    """`HEAD …/files/{path}`: which bytes have come, as `Range: bytes=0-9,20-29`."""
+    """`HEAD …/files/{path}`: which bytes have arrived, as `Range: bytes=0-9,20-29`."""
     stored, path = _batch(lake, call), call.path["file"]
     known = lake.files.size(stored.n, path)
     if known is None:
@@ -88,7 +88,7 @@ async def head(lake: Lake, call: Call, _content: AsyncIterator[bytes]) -> Reply:
 
 
 def _batch(lake: Lake, call: Call) -> Stored:
-    """Return the path's batch, whose dataset must be the path's."""
+    """Return the batch that the path names; it must belong to the dataset that the path names."""
     stored = lake.find(call.caller, call.path["batch"])
     if {"type": "dataSet", "id": call.path["dataset"]} not in stored.object["relatedObjects"]:
         raise service(404, f"batch {stored.id} does not belong to dataset {call.path['dataset']}")
@@ -130,7 +130,7 @@ async def _receive(target: IO[bytes], content: AsyncIterator[bytes], *, limit: i
 
 
 def _merged(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join parts that touch or overlap; they come sorted."""
+    """Join parts that touch or overlap; `parts` are sorted."""
     merged: list[tuple[int, int]] = []
     for first, last in parts:
         if merged and first <= merged[-1][1] + 1:

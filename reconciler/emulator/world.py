@@ -1,4 +1,4 @@
-"""What exists in the emulated organisation before anybody calls it. Values only."""
+"""What exists in the emulated organisation from the start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Datasets, sandboxes, organisations and credentials. The default knows no dataset and lets anyone in."""
+    """Datasets, sandboxes, organisations and credentials. By default there is no dataset, and anyone is let in."""
 
     datasets: frozenset[str] = frozenset()
     """Dataset ids that every sandbox has."""
@@ -19,9 +19,9 @@ class World:
     sandboxes: frozenset[str] | None = None
     """The sandboxes that exist; None: any. A request that names none goes to `prod` (E5)."""
     orgs: frozenset[str] | None = None
-    """The entitled organisations; None: any that is well formed (E4)."""
+    """The organisations with access; None: any that is well formed (E4)."""
     clients: Mapping[str, str] | None = None
-    """Client id to secret; None: any client, any secret, any token but an expired one of ours (E2)."""
+    """Client id to secret; None: any client, any secret, any token but an expired one of the emulator (E2)."""
 
     def has_dataset(self, sandbox: str, dataset: str) -> bool:
         """Whether the sandbox has the dataset."""

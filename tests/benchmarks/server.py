@@ -1,7 +1,9 @@
 """AEP without delay, on a socket, in a process of its own: what the speed of a client is measured against.
 
-Written from aep-api.md alone, on the standard library alone; it shares no code with `reconciler`. Answers are bytes
-that were made when the batch was, so that the server is never what is waited for. It checks nothing.
+Written from aep-api.md alone, on the standard library alone; it shares no code with `reconciler`. It stands apart from
+`tests/aep`, which other tests use: that one starts a thread a connection in the test's own process and writes each
+answer anew, so a benchmark would measure the server. Here each answer is joined from bytes that were made together
+with the batch, and nothing of a request is checked.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.aep import Aep
+from tests.aep.server import Aep
 from tests.cli.project import Project
 
 if TYPE_CHECKING:

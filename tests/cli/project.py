@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.cli import run
-from tests.cli.aep import DATASET, ORG, SANDBOX
+from tests.aep.server import DATASET, ORG, SANDBOX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.aep import CLIENT_SECRET, DATASET, HTML, ORG, Reply
+from tests.aep.exchange import HTML, Reply
+from tests.aep.server import CLIENT_SECRET, DATASET, ORG
 from tests.cli.project import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.cli.aep import Aep, Request
+    from tests.aep.exchange import Request
+    from tests.aep.server import Aep
     from tests.cli.project import Project, Said
 
 RUNS = (["plan"], ["plan", "--no-refresh"], ["plan", "--format", "json"], ["apply", "--auto-approve"])

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.aep import OTHER_DATASET, TOKEN, Reply
+from tests.aep.exchange import Reply
+from tests.aep.server import OTHER_DATASET
 
 if TYPE_CHECKING:
-    from tests.cli.aep import Aep, Request
+    from tests.aep.exchange import Request
+    from tests.aep.server import Aep
     from tests.cli.project import Project, Said
 
 ALIVE = ("loading", "loaded", "queued", "processing", "staging", "staged", "retrying", "active", "success")
@@ -426,8 +428,8 @@ def test_a_wrong_credential_or_sandbox_is_an_error_and_never_drift(project: Proj
     for status in (401, 403):
 
         def refuse(request: Request, status: int = status) -> Reply | None:
-            is_api = request.headers.get("authorization") == f"Bearer {TOKEN}"
-            return Reply.of(status, {"error_code": f"{status}000", "message": "no"}) if is_api else None
+            is_token = request.path.startswith("/ims/")
+            return None if is_token else Reply.of(status, {"error_code": f"{status}000", "message": "no"})
 
         aep.answer_first = refuse
         said = project("apply", "--auto-approve")

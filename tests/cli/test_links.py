@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.aep import Aep
+    from tests.aep.server import Aep
     from tests.cli.project import Project
 
 PRECIOUS = "precious\n"

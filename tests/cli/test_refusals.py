@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from queue import Queue
-from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.cli import run
 from reconciler.core.states.state import State, dump, parse
-from reconciler.emulator import Answer, Emulator, Fault, Faults, World, serve
+from reconciler.emulator import Answer, Emulator, Fault, Faults, World
 from reconciler.storage.lock import hold
+from tests.emulator.serving import served
 from tests.examples import DATASET
 
 if TYPE_CHECKING:
@@ -61,12 +60,7 @@ class Checkout:
 @contextmanager
 def on_a_socket(monkeypatch: pytest.MonkeyPatch, world: World, faults: Faults | None = None) -> Iterator[Emulator]:
     """Serve AEP on loopback, and point the environment at it."""
-    ports: Queue[int] = Queue()
-    stop = Event()
-    with Emulator(world=world, faults=faults) as emulator:
-        serving = Thread(target=lambda: serve(emulator, port=0, ready=ports.put, stop=stop))
-        serving.start()
-        url = f"http://127.0.0.1:{ports.get(timeout=20)}"
+    with Emulator(world=world, faults=faults) as emulator, served(emulator) as url:
         for name, value in {
             "AEP_API_URL": url,
             "AEP_IMS_URL": url,
@@ -74,11 +68,7 @@ def on_a_socket(monkeypatch: pytest.MonkeyPatch, world: World, faults: Faults | 
             "AEP_CLIENT_SECRET": "secret",
         }.items():
             monkeypatch.setenv(name, value)
-        try:
-            yield emulator
-        finally:
-            stop.set()
-            serving.join()
+        yield emulator
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.crash.handler import CLIENT_ID, CLIENT_SECRET, DATASET
+from tests.aep.server import DATASET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tests.crash.service import Service
+    from tests.aep.server import Aep
 
 SCALE = float(os.environ.get("RECONCILER_CRASH_SCALE", "1"))
 """How much bigger than in everyday runs the big tests are: 10 is the size that issue 3 asks for."""
@@ -66,7 +66,7 @@ class Checkout:
     """A project folder and the AEP that its processes talk to."""
 
     root: Path
-    service: Service
+    aep: Aep
     settle: float = 3.0
     """Seconds: `--settle-timeout`."""
     env: Mapping[str, str] = field(default_factory=dict)
@@ -97,10 +97,7 @@ class Checkout:
             "PYTHONPATH": str(Path(found.origin).parent.parent),
             "PYTHONUTF8": "1",
             "TMPDIR": str(self.root),
-            "AEP_CLIENT_ID": CLIENT_ID,
-            "AEP_CLIENT_SECRET": CLIENT_SECRET,
-            "AEP_API_URL": self.service.url,
-            "AEP_IMS_URL": self.service.url,
+            **self.aep.environment,
             "RECONCILER_SETTLE_TIMEOUT": str(self.settle),
             **self.env,
         }
@@ -145,12 +142,12 @@ class Checkout:
         with self.started("apply", "--auto-approve", "--rate", "100000") as process:
 
             def die() -> None:
-                if self.service.creates > after:
+                if len(self.aep.creates) > after:
                     process.kill()
 
-            self.service.before_create = die
+            self.aep.before_create = die
             process.wait(timeout=60)
-        self.service.before_create = lambda: None
+        self.aep.before_create = lambda: None
         assert process.returncode == -signal.SIGKILL
 
     def recorded(self) -> dict[str, str]:
@@ -164,7 +161,7 @@ class Checkout:
 
     def check(self, expected: Sequence[str]) -> None:
         """The first promise: one live batch an address, all recorded, and nothing open."""
-        ids = self.service.ids()
+        ids = self.aep.ids()
         assert {address: many for address, many in ids.items() if len(many) > 1} == {}
         assert {address: many[0] for address, many in ids.items()} == self.recorded()
         assert sorted(ids) == sorted(expected)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.aep.server import Aep
 from tests.crash.checkout import Checkout
-from tests.crash.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    with Service(seed=int(os.environ.get("RECONCILER_CRASH_SEED", "3"))) as running:
+def aep() -> Iterator[Aep]:
+    with Aep(seed=int(os.environ.get("RECONCILER_CRASH_SEED", "3"))) as running:
         yield running
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, service: Service) -> Checkout:
-    return Checkout(tmp_path, service)
+def checkout(tmp_path: Path, aep: Aep) -> Checkout:
+    return Checkout(tmp_path, aep)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.aep.server import FAULTS, Faults
 from tests.crash.checkout import addresses, manifest, scaled
-from tests.crash.service import FAULTS, Faults
 
 if TYPE_CHECKING:
+    from tests.aep.server import Aep
     from tests.crash.checkout import Checkout
-    from tests.crash.service import Service
 
 ALL_AT_ONCE = {
     "cut_after": 0.2,
@@ -32,27 +32,27 @@ ALL_AT_ONCE = {
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("duplicates", [0, 409])
-def test_every_trouble_at_once_costs_no_batch(checkout: Checkout, service: Service, duplicates: int) -> None:
+def test_every_trouble_at_once_costs_no_batch(checkout: Checkout, aep: Aep, duplicates: int) -> None:
     count = scaled(100) if duplicates == 0 else scaled(20)
-    service.duplicates, service.lag = duplicates, 0.5
-    service.on_create = Faults(ALL_AT_ONCE)
-    service.on_read = Faults({"throttled": 0.1})
+    aep.duplicates, aep.lag = duplicates, 0.5
+    aep.on_create = Faults(ALL_AT_ONCE)
+    aep.on_read = Faults({"throttled": 0.1})
     checkout.declare(manifest(count))
     began = time.monotonic()
     done, runs = checkout.apply(), 1
     if done.code:
         done, runs = checkout.apply(), 2
-    print(f"{count} batches, {service.creates} creates sent, {runs} run(s), {time.monotonic() - began:.1f} s")
-    service.heal()
+    print(f"{count} batches, {len(aep.creates)} creates sent, {runs} run(s), {time.monotonic() - began:.1f} s")
+    aep.heal()
     assert done.code == 0, done.text
     checkout.check_settled(addresses(count))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_each_trouble_alone_costs_no_batch(checkout: Checkout, service: Service, fault: str) -> None:
-    service.duplicates, service.lag = (0, 409, 400)[FAULTS.index(fault) % 3], 0.2
-    service.on_create = Faults({fault: 0.4})
+def test_each_trouble_alone_costs_no_batch(checkout: Checkout, aep: Aep, fault: str) -> None:
+    aep.duplicates, aep.lag = (0, 409, 400)[FAULTS.index(fault) % 3], 0.2
+    aep.on_create = Faults({fault: 0.4})
     checkout.settle = 0.6
     checkout.declare(manifest(12))
     runs = [checkout.apply()]
@@ -64,14 +64,12 @@ def test_each_trouble_alone_costs_no_batch(checkout: Checkout, service: Service,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["cut_before", "cut_after", "error_before", "throttled"])
-def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(
-    checkout: Checkout, service: Service, fault: str
-) -> None:
-    service.on_create = Faults({fault: 1.0}, retry_after="1000")
+def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(checkout: Checkout, aep: Aep, fault: str) -> None:
+    aep.on_create = Faults({fault: 1.0}, retry_after="1000")
     checkout.settle = 0.3
     checkout.declare(manifest(2))
     with checkout.started("apply", "--auto-approve") as process:
-        service.wait_for(1)
+        aep.wait_for(1)
         time.sleep(1.0)
         process.terminate()
         out, err = process.communicate(timeout=20)
@@ -80,7 +78,7 @@ def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(
     else:
         assert process.returncode in {3, 130}, out + err
         assert "run `reconciler apply` again" in out, out
-    service.heal()
+    aep.heal()
     checkout.settle = 0.5
     done = checkout.apply()
     assert done.code == 0, done.text
@@ -88,16 +86,16 @@ def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(
 
 
 @pytest.mark.parametrize("is_date", [False, True])
-def test_retry_after_is_honoured_as_seconds_and_as_a_date(checkout: Checkout, service: Service, is_date: bool) -> None:
+def test_retry_after_is_honoured_as_seconds_and_as_a_date(checkout: Checkout, aep: Aep, is_date: bool) -> None:
     asked: list[float] = []
 
     def throttle_the_first() -> None:
         asked.append(time.time())
         first = len(asked) == 1
         wait = formatdate(int(time.time()) + 3, usegmt=True) if is_date else "2"
-        service.on_create = Faults({"throttled": 1.0}, wait) if first else Faults()
+        aep.on_create = Faults({"throttled": 1.0}, wait) if first else Faults()
 
-    service.before_create = throttle_the_first
+    aep.before_create = throttle_the_first
     checkout.declare(manifest(1))
     done = checkout.apply()
     assert done.code == 0, done.text
@@ -108,43 +106,41 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(checkout: Checkout, se
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("told", [None, 86_399])
-def test_a_token_that_ends_every_two_seconds_fails_no_address(
-    checkout: Checkout, service: Service, told: int | None
-) -> None:
+def test_a_token_that_ends_every_two_seconds_fails_no_address(checkout: Checkout, aep: Aep, told: int | None) -> None:
     """Also where the end was not announced: a revoked token, or a clock that is wrong."""
     count = scaled(30)
-    service.token_life, service.told_life, service.slowness = 2.0, told, 0.1
+    aep.token_life, aep.told_life, aep.slowness = 2.0, told, 0.1
     checkout.declare(manifest(count))
     done = checkout.apply("--parallelism", "1")
     assert done.code == 0, done.text
     assert "failed" not in done.out, done.text
-    print(f"{len(service.tokens)} tokens")
-    assert len(service.tokens) >= 2
-    service.slowness = 0.0
+    print(f"{len(aep.tokens)} tokens")
+    assert len(aep.tokens) >= 2
+    aep.slowness = 0.0
     checkout.check(addresses(count))
 
 
-def test_slow_answers_are_waited_for(checkout: Checkout, service: Service) -> None:
-    service.answer_delay = 1.0
+def test_slow_answers_are_waited_for(checkout: Checkout, aep: Aep) -> None:
+    aep.answer_delay = 1.0
     checkout.declare(manifest(4))
     done = checkout.apply()
     assert done.code == 0, done.text
-    assert service.creates == 4
+    assert len(aep.creates) == 4
     checkout.check(addresses(4))
 
 
-def test_a_refused_credential_ends_the_run_and_creates_nothing(checkout: Checkout, service: Service) -> None:
+def test_a_refused_credential_ends_the_run_and_creates_nothing(checkout: Checkout, aep: Aep) -> None:
     checkout.env = {"AEP_CLIENT_SECRET": "not-the-right-one"}
     checkout.declare(manifest(3))
     done = checkout.apply()
     assert done.code == 1, done.text
     assert "AEP_CLIENT_SECRET" in done.err
-    assert service.creates == 0
+    assert not aep.creates
 
 
-def test_no_service_at_all_is_an_error_not_a_hang(checkout: Checkout, service: Service) -> None:
+def test_no_service_at_all_is_an_error_not_a_hang(checkout: Checkout, aep: Aep) -> None:
     checkout.declare(manifest(1))
-    checkout.env = {"AEP_API_URL": "http://127.0.0.1:9", "AEP_IMS_URL": service.url}
+    checkout.env = {"AEP_API_URL": "http://127.0.0.1:9", "AEP_IMS_URL": aep.url}
     with checkout.started("apply", "--auto-approve") as process:
         time.sleep(1.5)
         process.terminate()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.aep.server import DATASET
 from tests.crash.checkout import addresses, manifest
-from tests.crash.handler import DATASET
 
 if TYPE_CHECKING:
+    from tests.aep.server import Aep
     from tests.crash.checkout import Checkout
-    from tests.crash.service import Service
 
 COMBINATIONS = [("state",), ("journal",), ("state", "journal")]
 
@@ -26,15 +26,13 @@ def lose(checkout: Checkout, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
-def test_after_a_finished_run_everything_is_adopted(
-    checkout: Checkout, service: Service, names: tuple[str, ...]
-) -> None:
+def test_after_a_finished_run_everything_is_adopted(checkout: Checkout, aep: Aep, names: tuple[str, ...]) -> None:
     checkout.declare(manifest(8))
     assert checkout.apply().code == 0
     lose(checkout, names)
     done = checkout.apply()
     assert done.code == 0, done.text
-    assert service.creates == 8
+    assert len(aep.creates) == 8
     checkout.check_settled(addresses(8))
 
 
@@ -69,7 +67,7 @@ def test_a_damaged_journal_is_set_aside_and_the_next_run_adopts(checkout: Checko
     checkout.check(addresses(20))
 
 
-def test_a_state_cut_short_is_refused_and_rebuild_mends_it(checkout: Checkout, service: Service) -> None:
+def test_a_state_cut_short_is_refused_and_rebuild_mends_it(checkout: Checkout, aep: Aep) -> None:
     checkout.declare(manifest(6))
     assert checkout.apply().code == 0
     whole = checkout.state.read_bytes()
@@ -82,13 +80,13 @@ def test_a_state_cut_short_is_refused_and_rebuild_mends_it(checkout: Checkout, s
     assert rebuilt.code == 0, rebuilt.text
     assert "recorded 6 batches" in rebuilt.out
     assert checkout.state.read_bytes() == whole
-    assert service.creates == 6
+    assert len(aep.creates) == 6
     checkout.check(addresses(6))
 
 
-def test_rebuild_after_a_kill_loses_no_open_intent(checkout: Checkout, service: Service) -> None:
+def test_rebuild_after_a_kill_loses_no_open_intent(checkout: Checkout, aep: Aep) -> None:
     checkout.declare(manifest(12))
-    service.lag, checkout.settle = 1.2, 2.0
+    aep.lag, checkout.settle = 1.2, 2.0
     checkout.half_finish(after=6)
     rebuilt = checkout.run("state", "rebuild")
     assert rebuilt.code == 0, rebuilt.text
@@ -97,21 +95,21 @@ def test_rebuild_after_a_kill_loses_no_open_intent(checkout: Checkout, service: 
     checkout.check_settled(addresses(12))
 
 
-def test_rebuild_keeps_an_imported_record_though_the_journal_is_damaged(checkout: Checkout, service: Service) -> None:
+def test_rebuild_keeps_an_imported_record_though_the_journal_is_damaged(checkout: Checkout, aep: Aep) -> None:
     """Its external id is foreign: once forgotten, the next apply would create a second batch at its address."""
     checkout.declare(manifest(2))
-    legacy = service.make({"datasetId": DATASET, "inputFormat": {"format": "json"}})
-    imported = checkout.run("import", "loyalty/daily/k00000", legacy.id)
+    legacy = aep.create({"datasetId": DATASET, "inputFormat": {"format": "json"}})
+    imported = checkout.run("import", "loyalty/daily/k00000", legacy)
     assert imported.code == 0, imported.text
     checkout.journal.write_bytes(b'{"not": "a journal"}\nrubbish\n')
     rebuilt = checkout.run("state", "rebuild")
     assert rebuilt.code == 0, rebuilt.text
-    assert checkout.recorded() == {"loyalty/daily/k00000": legacy.id}
+    assert checkout.recorded() == {"loyalty/daily/k00000": legacy}
     assert checkout.apply().code == 0
-    assert service.creates == 1
+    assert len(aep.creates) == 1
 
 
-def test_a_record_removed_by_hand_is_adopted_again(checkout: Checkout, service: Service) -> None:
+def test_a_record_removed_by_hand_is_adopted_again(checkout: Checkout, aep: Aep) -> None:
     checkout.declare(manifest(3))
     assert checkout.apply().code == 0
     before = checkout.recorded()
@@ -120,10 +118,10 @@ def test_a_record_removed_by_hand_is_adopted_again(checkout: Checkout, service: 
     assert before["loyalty/daily/k00001"] in removed.out
     assert checkout.apply().code == 0
     assert checkout.recorded() == before
-    assert service.creates == 3
+    assert len(aep.creates) == 3
 
 
-def test_a_record_moved_by_hand_keeps_its_batch(checkout: Checkout, service: Service) -> None:
+def test_a_record_moved_by_hand_keeps_its_batch(checkout: Checkout, aep: Aep) -> None:
     checkout.declare(manifest(2))
     assert checkout.apply().code == 0
     batch = checkout.recorded()["loyalty/daily/k00000"]
@@ -134,23 +132,23 @@ def test_a_record_moved_by_hand_keeps_its_batch(checkout: Checkout, service: Ser
     done = checkout.apply()
     assert done.code == 0, done.text
     assert checkout.recorded()["loyalty/daily/k00002"] == batch
-    assert service.creates == 2
+    assert len(aep.creates) == 2
 
 
-def test_check_is_quiet_when_all_is_well_and_names_what_is_not(checkout: Checkout, service: Service) -> None:
+def test_check_is_quiet_when_all_is_well_and_names_what_is_not(checkout: Checkout, aep: Aep) -> None:
     checkout.declare(manifest(3))
     assert checkout.apply().code == 0
     sound = checkout.run("state", "check")
     assert sound.code == 0, sound.text
-    first = service.batches[checkout.recorded()["loyalty/daily/k00000"]]
-    orphan = service.make({**first.body, "externalId": "acme-crm.00000000000000000000.1"})
+    body = aep.creates[0].json
+    orphan = aep.create({**body, "externalId": "acme-crm.00000000000000000000.1"})
     found = checkout.run("state", "check")
     assert found.code == 1, found.text
-    assert orphan.id in found.out, found.text
-    twin = service.make(dict(first.body))
+    assert orphan in found.out, found.text
+    twin = aep.create(body)
     found = checkout.run("state", "check")
     assert found.code == 1, found.text
-    assert twin.id in found.out, found.text
+    assert twin in found.out, found.text
 
 
 def test_check_reports_open_intents_and_changes_nothing(checkout: Checkout) -> None:

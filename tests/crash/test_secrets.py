@@ -9,19 +9,18 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.aep.server import CLIENT_ID, CLIENT_SECRET, Faults
 from tests.crash.checkout import Checkout, Ended, end, manifest
-from tests.crash.handler import CLIENT_SECRET
-from tests.crash.service import Faults
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.crash.service import Service
+    from tests.aep.server import Aep
 
 
-def assert_clean(root: Path, service: Service, *runs: Ended) -> None:
+def assert_clean(root: Path, aep: Aep, *runs: Ended) -> None:
     """No secret in any form, in any output or in any file below the root (crash reports come there too)."""
-    secrets = {CLIENT_SECRET, quote(CLIENT_SECRET, safe=""), quote_plus(CLIENT_SECRET), *service.tokens}
+    secrets = {CLIENT_SECRET, quote(CLIENT_SECRET, safe=""), quote_plus(CLIENT_SECRET), *aep.tokens}
     secrets |= {b64encode(each.encode()).decode().rstrip("=") for each in secrets}
     places = {f"output {number}": run.out + run.err for number, run in enumerate(runs)}
     for file in root.rglob("*"):
@@ -35,10 +34,10 @@ def assert_clean(root: Path, service: Service, *runs: Ended) -> None:
 @pytest.mark.parametrize(
     ("fault", "form"), [("cut_after", "text"), ("error_after", "json"), ("truncated", "json"), ("throttled", "text")]
 )
-def test_no_trouble_shows_a_secret(checkout: Checkout, service: Service, fault: str, form: str) -> None:
+def test_no_trouble_shows_a_secret(checkout: Checkout, aep: Aep, fault: str, form: str) -> None:
     """Even if the service repeats them in each error."""
-    service.echoes = CLIENT_SECRET
-    service.on_create, service.on_read = Faults({fault: 0.5}), Faults({fault: 0.2})
+    aep.echoes = CLIENT_SECRET
+    aep.on_create, aep.on_read = Faults({fault: 0.5}), Faults({fault: 0.2})
     checkout.settle = 0.3
     checkout.declare(manifest(3))
     runs = [
@@ -46,50 +45,50 @@ def test_no_trouble_shows_a_secret(checkout: Checkout, service: Service, fault: 
         checkout.run("-vv", "apply", "--auto-approve", "--format", form),
         checkout.run("-vv", "state", "rebuild"),
     ]
-    assert service.tokens
+    assert aep.tokens
     assert "HTTP" in "".join(run.err for run in runs)
-    assert_clean(checkout.root, service, *runs)
+    assert_clean(checkout.root, aep, *runs)
 
 
-def test_no_refusal_shows_a_secret(checkout: Checkout, service: Service) -> None:
-    service.echoes = CLIENT_SECRET
+def test_no_refusal_shows_a_secret(checkout: Checkout, aep: Aep) -> None:
+    aep.echoes = CLIENT_SECRET
     checkout.declare(manifest(2))
     checkout.env = {"AEP_CLIENT_ID": "somebody-else"}
     refused = checkout.run("-vv", "apply", "--auto-approve")
     assert refused.code == 1, refused.text
     checkout.env = {}
-    service.token_life, service.told_life = -1.0, 86_399
+    aep.token_life, aep.told_life = -1.0, 86_399
     expired = checkout.run("-vv", "apply", "--auto-approve")
     assert expired.code == 1, expired.text
     checkout.env = {"AEP_API_URL": f"http://user:{quote(CLIENT_SECRET, safe='')}@127.0.0.1:1"}
     misplaced = checkout.run("-vv", "apply", "--auto-approve")
     assert misplaced.code == 1, misplaced.text
-    assert_clean(checkout.root, service, refused, expired, misplaced)
+    assert_clean(checkout.root, aep, refused, expired, misplaced)
 
 
-def test_no_kill_and_no_interrupt_leaves_a_secret_behind(checkout: Checkout, service: Service) -> None:
-    service.answer_delay = 0.3
+def test_no_kill_and_no_interrupt_leaves_a_secret_behind(checkout: Checkout, aep: Aep) -> None:
+    aep.answer_delay = 0.3
     checkout.declare(manifest(10))
     runs = []
     for number, signals in enumerate((["terminate"], ["terminate", "terminate"], ["kill"])):
         with checkout.started("-vv", "apply", "--auto-approve", "--parallelism", "2") as process:
-            service.wait_for(3 * number + 1)
+            aep.wait_for(3 * number + 1)
             for name in signals:
                 getattr(process, name)()
                 time.sleep(0.05)
             runs.append(end(process, 30))
-        assert_clean(checkout.root, service, *runs)
+        assert_clean(checkout.root, aep, *runs)
 
 
-def test_a_ready_token_is_a_secret_too(checkout: Checkout, service: Service) -> None:
-    token = service.token()
-    service.echoes = token
-    checkout.env = {"AEP_ACCESS_TOKEN": token, "AEP_API_KEY": "client-of-the-crash-tests", "AEP_CLIENT_SECRET": ""}
+def test_a_ready_token_is_a_secret_too(checkout: Checkout, aep: Aep) -> None:
+    token = aep.new_token()
+    aep.echoes = token
+    checkout.env = {"AEP_ACCESS_TOKEN": token, "AEP_API_KEY": CLIENT_ID, "AEP_CLIENT_SECRET": ""}
     checkout.declare(manifest(2))
     done = checkout.run("-vv", "apply", "--auto-approve")
     assert done.code == 0, done.text
-    service.tokens[token] = 0.0
+    aep.tokens[token] = 0.0
     refused = checkout.run("-vv", "plan")
     assert refused.code == 1, refused.text
     assert "AEP_ACCESS_TOKEN" in refused.err
-    assert_clean(checkout.root, service, done, refused)
+    assert_clean(checkout.root, aep, done, refused)

@@ -12,22 +12,22 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
+from tests.aep.server import Faults
 from tests.crash.checkout import addresses, end, manifest
-from tests.crash.service import Faults
 
 if TYPE_CHECKING:
+    from tests.aep.server import Aep
     from tests.crash.checkout import Checkout, Ended
-    from tests.crash.service import Service
 
 COUNT = 24
 
 
-def interrupted(checkout: Checkout, service: Service, *signals: signal.Signals) -> Ended:
+def interrupted(checkout: Checkout, aep: Aep, *signals: signal.Signals) -> Ended:
     """An apply that gets its first signal when some creates are done, and the others right after it."""
-    service.answer_delay = 0.4
+    aep.answer_delay = 0.4
     checkout.declare(manifest(COUNT))
     with checkout.started("apply", "--auto-approve", "--rate", "100000", "--parallelism", "4") as process:
-        service.wait_for(6)
+        aep.wait_for(6)
         for number in signals:
             process.send_signal(number)
             time.sleep(0.1)
@@ -36,84 +36,82 @@ def interrupted(checkout: Checkout, service: Service, *signals: signal.Signals) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_lets_what_flies_land_and_commits(
-    checkout: Checkout, service: Service, number: signal.Signals
+    checkout: Checkout, aep: Aep, number: signal.Signals
 ) -> None:
-    done = interrupted(checkout, service, number)
+    done = interrupted(checkout, aep, number)
     assert done.code == 130, done.text
     assert "Apply interrupted." in done.out
     assert "starting nothing new" in done.err
-    assert len(checkout.recorded()) == len(service.batches) < COUNT
+    assert len(checkout.recorded()) == len(aep.batches) < COUNT
     assert not checkout.journal.exists()
-    service.answer_delay = 0.0
+    aep.answer_delay = 0.0
     assert checkout.apply().code == 0
-    assert service.creates == COUNT
+    assert len(aep.creates) == COUNT
     checkout.check(addresses(COUNT))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_second_signal_leaves_at_once_and_a_rerun_adopts(
-    checkout: Checkout, service: Service, number: signal.Signals
+    checkout: Checkout, aep: Aep, number: signal.Signals
 ) -> None:
-    service.on_create = Faults()
-    done = interrupted(checkout, service, number, number)
+    aep.on_create = Faults()
+    done = interrupted(checkout, aep, number, number)
     assert done.code == 130, done.text
     assert "leaving at once" in done.err
     assert checkout.journal.exists()
-    service.answer_delay = 0.0
+    aep.answer_delay = 0.0
     assert checkout.apply().code == 0
-    assert service.creates == COUNT
+    assert len(aep.creates) == COUNT
     checkout.check_settled(addresses(COUNT))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_planning_ends_the_run_at_once(
-    checkout: Checkout, service: Service, number: signal.Signals
-) -> None:
-    service.slowness = 5.0
+def test_a_signal_while_planning_ends_the_run_at_once(checkout: Checkout, aep: Aep, number: signal.Signals) -> None:
+    aep.slowness = 5.0
     checkout.declare(manifest(2))
     with checkout.started("apply", "--auto-approve") as process:
         until = time.monotonic() + 10
-        while len(service.log) < 2:
+        while len(aep.requests) < 2:
             assert time.monotonic() < until
             time.sleep(0.01)
         process.send_signal(number)
         done = end(process, 3)
     assert done.code == 130, done.text
     assert "Traceback" not in done.err
-    assert service.creates == 0
+    assert not aep.creates
 
 
 @pytest.mark.parametrize(("number", "reads"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_a_signal_while_waiting_for_a_next_try_does_not_wait_for_it(
-    checkout: Checkout, service: Service, number: signal.Signals, reads: bool
+    checkout: Checkout, aep: Aep, number: signal.Signals, reads: bool
 ) -> None:
     """What waits to be sent again does not fly."""
     checkout.declare(manifest(3))
     if reads:
-        service.on_create = Faults({"cut_after": 1.0})
-        service.before_create = lambda: setattr(service, "on_read", Faults({"throttled": 1.0}, "60"))
+        aep.on_create = Faults({"cut_after": 1.0})
+        aep.before_create = lambda: setattr(aep, "on_read", Faults({"throttled": 1.0}, "60"))
     else:
-        service.on_create = Faults({"throttled": 1.0}, "60")
+        aep.on_create = Faults({"throttled": 1.0}, "60")
     with checkout.started("apply", "--auto-approve") as process:
-        service.wait_for(1)
+        aep.wait_for(1)
         time.sleep(0.5)
         process.send_signal(number)
         done = end(process, 10)
     assert done.code == 130, done.text
-    service.before_create = lambda: None
-    service.heal()
+    aep.before_create = lambda: None
+    aep.heal()
     assert checkout.apply().code == 0
     checkout.check(addresses(3))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_waiting_for_the_lock_ends_the_wait(
-    checkout: Checkout, service: Service, number: signal.Signals
+    checkout: Checkout, aep: Aep, number: signal.Signals
 ) -> None:
-    service.answer_delay = 8.0
+    aep.answer_delay = 8.0
     checkout.declare(manifest(1))
     with checkout.started("apply", "--auto-approve") as holder:
-        service.wait_for(1)
+        aep.wait_for(1)
         with checkout.started("apply", "--auto-approve", "--lock-timeout", "60") as waiting:
             time.sleep(1.0)
             began = time.monotonic()
@@ -126,7 +124,7 @@ def test_a_signal_while_waiting_for_the_lock_ends_the_wait(
     assert done.code == 130, done.text
 
 
-def test_an_interrupt_at_the_question_means_no(checkout: Checkout, service: Service) -> None:
+def test_an_interrupt_at_the_question_means_no(checkout: Checkout, aep: Aep) -> None:
     """At a terminal, Ctrl-C answers the prompt at once."""
     checkout.declare(manifest(2))
     leader, follower = pty.openpty()
@@ -143,7 +141,7 @@ def test_an_interrupt_at_the_question_means_no(checkout: Checkout, service: Serv
             process.kill()
             os.close(leader)
     assert code == 130
-    assert service.creates == 0
+    assert not aep.creates
 
 
 @pytest.mark.parametrize(("form", "both"), [("text", False), ("json", False), ("text", True)])

@@ -31,6 +31,7 @@ from reconciler.emulator import (
     serve,
 )
 from reconciler.emulator.server import run_server
+from tests.emulator import serving
 from tests.emulator.api import CATALOG, DATASET, HEADERS, IMPORT
 
 if TYPE_CHECKING:
@@ -48,21 +49,12 @@ run_server(port=0, data=Path(sys.argv[1]), ready=lambda port: print(port, flush=
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Emulator, httpx.Client]]:
     """An emulator served by a thread, and a client of it."""
-    stop, welcome, ports = threading.Event(), threading.Event(), list[int]()
-
-    def ready(port: int) -> None:
-        ports.append(port)
-        welcome.set()
-
-    with Emulator(world=World(any_dataset=True)) as emulator:
-        thread = threading.Thread(target=lambda: serve(emulator, ready=ready, stop=stop))
-        thread.start()
-        assert welcome.wait(10)
-        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", headers=HEADERS) as client:
-            yield emulator, client
-        stop.set()
-        thread.join(10)
-        assert not thread.is_alive()
+    with (
+        Emulator(world=World(any_dataset=True)) as emulator,
+        serving.served(emulator) as url,
+        httpx.Client(base_url=url, headers=HEADERS) as client,
+    ):
+        yield emulator, client
 
 
 @contextmanager

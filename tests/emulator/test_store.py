@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -65,10 +66,16 @@ def test_data_of_another_version_is_refused(tmp_path: Path) -> None:
         Emulator(path)
 
 
-def test_closing_twice_is_harmless_and_leaves_no_temporary_files() -> None:
-    emulator = Emulator()
-    emulator.close()
-    emulator.close()
+def test_closing_twice_is_harmless_and_leaves_no_temporary_files(
+    make_api: Callable[..., Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    api = make_api()
+    api.put(api.create())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()]
+    api.emulator.close()
+    api.emulator.close()
+    assert not list(tmp_path.iterdir())
 
 
 def plan(query: str) -> list[str]:

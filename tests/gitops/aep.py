@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import Queue
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from reconciler.emulator import Emulator, World
-from reconciler.emulator.server import serve
+from tests.emulator.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,17 +55,10 @@ class Aep:
 
 @contextmanager
 def emulator(place: Path, behaviour: Behaviour | None = None) -> Iterator[Aep]:
-    """Serve the emulator on a free port, in a thread of its own."""
-    ports: Queue[int] = Queue()
-    stop = Event()
-    with Emulator(place / "aep.sqlite", world=World(any_dataset=True), behaviour=behaviour) as lake:
-        thread = Thread(target=lambda: serve(lake, ready=ports.put, stop=stop))
-        thread.start()
-        try:
-            yield Aep(f"http://127.0.0.1:{ports.get(timeout=20)}")
-        finally:
-            stop.set()
-            thread.join(timeout=20)
+    """An emulated organisation that keeps its data in a folder and lasts until the block ends."""
+    world = World(any_dataset=True)
+    with Emulator(place / "aep.sqlite", world=world, behaviour=behaviour) as emulated, served(emulated) as url:
+        yield Aep(url)
 
 
 def settings_for(aep: Aep) -> dict[str, str]:

@@ -342,7 +342,9 @@ def test_a_digest_approves_exactly_its_plan() -> None:
 
 
 def test_nothing_to_do_needs_no_approval() -> None:
-    require_digest(plan_of([desired()], [recorded()], [observed()]), DELETE.digest)
+    nothing = plan_of([desired()], [recorded()], [observed()])
+    require_digest(nothing, DELETE.digest)  # raises `Refused` for any plan that has effects
+    assert nothing.digest != DELETE.digest
 
 
 @pytest.mark.parametrize("digest", ["", "abc", CREATE.digest[:12], CREATE.digest.upper(), f"{CREATE.digest}\n"])
