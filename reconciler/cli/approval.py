@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.cli.invocation import Invocation
-    from reconciler.cli.progress import Reporter
+    from reconciler.cli.reporting import Reporter
     from reconciler.core.plans.plan import Plan
     from reconciler.operations import Options
     from reconciler.workspace import Declared

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.run import Stop
     from reconciler.cli.invocation import Invocation
-    from reconciler.cli.progress import Reporter
+    from reconciler.cli.reporting import Reporter
     from reconciler.core.plans.plan import Plan
     from reconciler.operations import Applied, Options
 
@@ -93,7 +93,7 @@ def apply(
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
-    from reconciler.cli.progress import reporter
+    from reconciler.cli.reporting import reporter
 
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")

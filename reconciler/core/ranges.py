@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_PIECES = 100
+MOST_RANGES = 100
 """Lines for one set of addresses; beyond it one line names the first, the last and the count."""
 
 SHORTEST_RANGE = 3
@@ -27,7 +27,7 @@ _NUMBERED = re.compile(r"(.*?)(\d{1,9})\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class AddressRange:
     """One address, or a range of them."""
 
     text: str
@@ -37,7 +37,7 @@ class Fold:
     count: int = 1
 
 
-def fold(addresses: Sequence[str]) -> list[Fold]:
+def address_ranges(addresses: Sequence[str]) -> list[AddressRange]:
     """The addresses as ranges, in their order. They are sorted, and each stands once."""
     groups: dict[tuple[str, int], list[str]] = {}
     for address in addresses:
@@ -51,24 +51,24 @@ def fold(addresses: Sequence[str]) -> list[Fold]:
     return sorted(pieces, key=lambda piece: piece.first)
 
 
-def _few(head: str, keys: list[str]) -> list[Fold]:
+def _few(head: str, keys: list[str]) -> list[AddressRange]:
     pieces = []
     for piece in _pieces(head, keys):
         pieces.append(piece)
-        if len(pieces) > MOST_PIECES:
+        if len(pieces) > MOST_RANGES:
             first = f"{head}/{keys[0]}"
-            return [Fold(f"{first} … {keys[-1]} ({len(keys)}, with gaps)", first, len(keys))]
+            return [AddressRange(f"{first} … {keys[-1]} ({len(keys)}, with gaps)", first, len(keys))]
     return pieces
 
 
-def _pieces(head: str, keys: list[str]) -> Iterator[Fold]:
+def _pieces(head: str, keys: list[str]) -> Iterator[AddressRange]:
     """The keys below one head: ranges of one dimension, or a product where dimensions were multiplied."""
     if len(keys) < SHORTEST_RANGE:
-        yield from (Fold(address, address) for address in (f"{head}/{key}" for key in keys))
+        yield from (AddressRange(address, address) for address in (f"{head}/{key}" for key in keys))
     elif "/" not in keys[0]:
         yield from _ranges(head, keys)
     elif (product := _product(keys)) is not None:
-        yield Fold(f"{head}/{product} ({len(keys)})", f"{head}/{keys[0]}", len(keys))
+        yield AddressRange(f"{head}/{product} ({len(keys)})", f"{head}/{keys[0]}", len(keys))
     else:
         below: dict[str, list[str]] = {}
         for key in keys:
@@ -78,12 +78,12 @@ def _pieces(head: str, keys: list[str]) -> Iterator[Fold]:
             yield from _pieces(f"{head}/{first}", rests)
 
 
-def _ranges(head: str, keys: list[str]) -> Iterator[Fold]:
+def _ranges(head: str, keys: list[str]) -> Iterator[AddressRange]:
     for run in runs(keys):
         if len(run) < SHORTEST_RANGE:
-            yield from (Fold(address, address) for address in (f"{head}/{key}" for key in run))
+            yield from (AddressRange(address, address) for address in (f"{head}/{key}" for key in run))
         else:
-            yield Fold(f"{head}/{run[0]} … {run[-1]} ({len(run)})", f"{head}/{run[0]}", len(run))
+            yield AddressRange(f"{head}/{run[0]} … {run[-1]} ({len(run)})", f"{head}/{run[0]}", len(run))
 
 
 def _product(keys: list[str]) -> str | None:
@@ -100,7 +100,7 @@ def _dimension(values: list[str]) -> str:
     shown: list[str] = []
     for run in runs(values):
         shown += run if len(run) < SHORTEST_RANGE else [f"{run[0]} … {run[-1]}"]
-        if len(shown) > MOST_PIECES:
+        if len(shown) > MOST_RANGES:
             return f"{{{values[0]} … {values[-1]}, with gaps}}"
     return "{" + ", ".join(shown) + "}"
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 UI_VERSION = "1.0"
 
-VERBS = {
+UI_ACTIONS = {
     Action.CREATE: "create",
     Action.ADOPT: "adopt",
     Action.IMPORT: "import",
@@ -64,7 +64,7 @@ class Stream:
             said = f"{drift.address}: batch {drift.id} {drift.message}"
             yield self._line("info", said, "resource_drift", change=change)
         for each in plan.changes:
-            said = f"{each.address}: plan to {VERBS[each.action]}"
+            said = f"{each.address}: plan to {UI_ACTIONS[each.action]}"
             yield self._line("info", said, "planned_change", change=_planned(each))
         yield self._summary(summary_line(plan), "plan", plan)
 
@@ -187,7 +187,7 @@ def _resource(address: str) -> Object:
 
 
 def _hook(change: Change) -> Object:
-    return {"action": VERBS[change.action], "resource": _resource(change.address)}
+    return {"action": UI_ACTIONS[change.action], "resource": _resource(change.address)}
 
 
 def _planned(change: Change) -> Object:

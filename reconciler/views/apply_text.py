@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.errors import PlatformError
 from reconciler.core.plans.events import Completed, Ending, Failed, Sent, Started, Waiting
-from reconciler.core.ranges import fold
+from reconciler.core.ranges import address_ranges
 from reconciler.views.amounts import amount
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
@@ -32,7 +32,7 @@ MOST_ADDRESSES = 3
 
 
 @dataclass(slots=True)
-class Progress:
+class ProgressLines:
     """The lines of one run, event by event. Keeps counts, never events: memory does not grow with the run."""
 
     color: bool
@@ -188,7 +188,7 @@ def same_errors(account: Account) -> list[list[FailedAddress]]:
 
 def failed_addresses(failures: list[FailedAddress]) -> str:
     """The addresses of one error, folded, the first few of them."""
-    pieces = fold([failure.address for failure in failures])
+    pieces = address_ranges([failure.address for failure in failures])
     shown = [piece.text for piece in pieces[:MOST_ADDRESSES]]
     left = len(failures) - sum(piece.count for piece in pieces[:MOST_ADDRESSES])
     return ", ".join(shown) + (f" and {left} more" if left else "")

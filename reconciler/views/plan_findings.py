@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reconciler.core.ranges import fold
+from reconciler.core.ranges import address_ranges
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def drift(plan: Plan) -> Iterator[list[str]]:
     """Each batch that another hand changed, with the first errors of the service; runs of the same are folded."""
     for _, group in groupby(plan.drift, key=lambda each: (each.status, each.message, each.hint, each.errors)):
         alike = {each.address: each for each in group}
-        for piece in fold(list(alike)):
+        for piece in address_ranges(list(alike)):
             first = alike[piece.first]
             batch = f"  {for_terminal(first.id)}" if piece.count == 1 else ""
             yield [f"{for_terminal(piece.text)}{batch}  {for_terminal(first.message)}", *_details(first)]

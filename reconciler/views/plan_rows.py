@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.batch import Spec
 from reconciler.core.plans.attributes import Attribute, Facts, attributes_of, changed
 from reconciler.core.plans.plan import Action, Reason
-from reconciler.core.ranges import fold
+from reconciler.core.ranges import address_ranges
 from reconciler.views.amounts import amount
 from reconciler.views.escape import for_terminal
 
@@ -93,12 +93,12 @@ def _labels(group: list[Change]) -> list[str]:
     if group[0].previous_address is not None:
         return [_moved_range(group)]
     at = {change.address: change for change in group}
-    return [_named(at[piece.first]) if piece.count == 1 else piece.text for piece in fold(list(at))]
+    return [_named(at[piece.first]) if piece.count == 1 else piece.text for piece in address_ranges(list(at))]
 
 
 def _moved_range(group: list[Change]) -> str:
-    old = fold(sorted(change.previous_address or change.address for change in group))
-    new = fold([change.address for change in group])
+    old = address_ranges(sorted(change.previous_address or change.address for change in group))
+    new = address_ranges([change.address for change in group])
     return " → ".join(
         side[0].text if len(side) == 1 else f"{side[0].first} and {len(group) - 1} more" for side in (old, new)
     )

@@ -12,7 +12,7 @@ import pytest
 from reconciler.core.errors import OutcomeUnknown, ReconcilerError, Rejected, StoreFailed
 from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started, Waiting
 from reconciler.views.apply_json import Stream
-from reconciler.views.apply_text import Progress, account_lines, complete_line
+from reconciler.views.apply_text import ProgressLines, account_lines, complete_line
 from reconciler.views.plan_markdown import MAX_CHARACTERS, account_markdown
 from tests.examples import desired, plan_of
 from tests.golden.plans.examples import HOSTILE, days, every_action
@@ -30,9 +30,9 @@ def changes(count: int) -> tuple[Change, ...]:
     return plan_of([desired(f"l/d/{number:06}") for number in range(count)]).changes
 
 
-def progress(total: int | None = None, *, verbose: bool = False, clock: Iterable[float] = ()) -> Progress:
+def progress(total: int | None = None, *, verbose: bool = False, clock: Iterable[float] = ()) -> ProgressLines:
     ticks = iter(clock)
-    return Progress(color=False, now=lambda: next(ticks, 0.0), verbose=verbose, total=total)
+    return ProgressLines(color=False, now=lambda: next(ticks, 0.0), verbose=verbose, total=total)
 
 
 def done(change: Change, *, adopted: bool = False) -> Completed:

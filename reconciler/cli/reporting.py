@@ -43,10 +43,10 @@ class _Text:
     """The plan and the account are the result; what happens in between goes to stderr."""
 
     def __init__(self, invocation: Invocation) -> None:
-        from reconciler.views.apply_text import Progress
+        from reconciler.views.apply_text import ProgressLines
 
         self.console = invocation.console
-        self.progress = Progress(self.console.color_err, monotonic, verbose=bool(self.console.verbose))
+        self.progress = ProgressLines(self.console.color_err, monotonic, verbose=bool(self.console.verbose))
 
     def show(self, plan: Plan) -> None:
         from reconciler.views.plan_text import render_plan
