@@ -1,4 +1,4 @@
-"""Plans as text and Markdown: short whatever their size, and inert whatever is in them."""
+"""Plans as text and Markdown: short for plans of any size, and harmless with any text in them."""
 
 from __future__ import annotations
 
