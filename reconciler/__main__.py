@@ -1,4 +1,4 @@
-"""The entry point, and `python -m reconciler`: answers `--version` and takes signals before the imports."""
+"""The entry point, also of `python -m reconciler`: answers `--version` and handles signals before the slow imports."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from reconciler import __version__
 
 INTERRUPTED = 130
+"""The same as `ExitCode.INTERRUPTED`, which would have to be imported."""
 
 
 def main() -> None:
@@ -18,13 +19,13 @@ def main() -> None:
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
-    from reconciler.cli import main as run  # noqa: PLC0415  (click is four fifths of the start)
+    from reconciler.cli import main as run  # noqa: PLC0415  (click takes most of the start-up time)
 
     run()
 
 
 def _leave(number: int, frame: object) -> None:
-    """Leave at once: nothing is under way yet, and a run puts its own handlers in place."""
+    """Leave at once: nothing is under way yet. A run installs its own handlers."""
     del number, frame
     os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)

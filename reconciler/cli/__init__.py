@@ -1,4 +1,4 @@
-"""The command line: flags → settings → operation → view → exit code. Heavy imports wait for the command."""
+"""The command line: flags → settings → operation → view → exit code. Heavy modules are imported by the commands."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def cli(
 @cli.result_callback()
 @click.pass_context
 def finish(context: click.Context, /, code: object, **_: object) -> object:
-    """Turn a success that nobody could read into an error."""
-    trouble = context.obj.console.trouble
-    if trouble and code == ExitCode.OK:
-        context.obj.console.err([f"error: the output could not be written: {trouble[0]}"])
+    """Turn a success into an error if its result could not be written."""
+    failures = context.obj.console.failures
+    if failures and code == ExitCode.OK:
+        context.obj.console.err([f"error: the output could not be written: {failures[0]}"])
         return ExitCode.ERROR
     return code
 
@@ -81,22 +81,22 @@ for command in (validate, plan, apply, show, output, import_, state, init, schem
 
 
 COLLECTOR = (50_000, 20, 100)
-"""Thresholds of Python's cyclic garbage collector: manifests, states and plans are a million small values without a
-cycle, and by default looking for cycles takes a third of the time that it takes to build them."""
+"""Thresholds of Python's cyclic garbage collector. Manifests, states and plans are up to a million small values without
+a cycle; with the default thresholds, the search for cycles takes a third of the time that building them takes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code (design §9)."""
     gc.set_threshold(*COLLECTOR)
     ensure_streams()
-    # Other packages' plugins for pydantic must not change how manifests are read, and looking for them takes time.
+    # Plugins of other packages for pydantic must not change how manifests are read, and the search for them takes time.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.excepthook = _unexpected
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of one command line."""
+    """Run one command line and return its exit code; errors become text on stderr."""
     try:
         code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
     except click.UsageError as error:
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _misplaced(error: click.UsageError) -> click.UsageError:
-    """The error, saying where a global flag goes that stands behind the command."""
+    """The error; for a global flag that stands behind the command, it says where the flag goes."""
     if isinstance(error, click.NoSuchOption) and any(error.option_name in each.opts for each in cli.params):
         where = f"it goes before the command: `reconciler {error.option_name} … COMMAND`"
         return click.UsageError(f"No such option {error.option_name!r} here: {where}", ctx=error.ctx)
@@ -136,7 +136,7 @@ def _explain(error: ReconcilerError) -> None:
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The last resort: a defect of ours. A user sees two lines and gets a file to report, never a traceback."""
+    """For a defect of reconciler itself: the user sees two lines and gets a file to report, never a traceback."""
     import tempfile
 
     with tempfile.NamedTemporaryFile(
@@ -147,12 +147,12 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
         f"error: internal error ({kind.__name__}): this is a defect of reconciler\n"
         f"hint: report it with {report.name}; whatever was done is in the journal, and a rerun picks it up\n"
     )
-    if "CI" in os.environ:  # a runner's files go with it
+    if "CI" in os.environ:  # the runner's files are deleted with it
         sys.stderr.writelines(f"  {line}\n" for line in _frames(kind, error, trace))
 
 
 def _frames(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Iterator[str]:
-    """Where it happened: types and lines only, since values could hold what must not be written down."""
+    """Where it happened: types and lines only, since values could hold secrets."""
     import traceback
 
     for frame in traceback.extract_tb(trace):

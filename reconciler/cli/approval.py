@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.cli.invocation import Invocation
-    from reconciler.cli.progress import Reporter
+    from reconciler.cli.reporting import Reporter
     from reconciler.core.plans.plan import Plan
     from reconciler.operations import Options
     from reconciler.workspace import Declared
 
 
+MOST_NAMES = 5
+"""How many addresses that are no longer needed are named."""
+
+
 @dataclass(slots=True)
 class Approval:
-    """One answer to "may this be done?", given when the plan is known."""
+    """Decides what of a plan may be done, once the plan is known."""
 
     invocation: Invocation
     report: Reporter
@@ -43,7 +47,7 @@ class Approval:
         auto_approve: bool,
         can_ask: bool,
     ) -> Approval:
-        """Read what approves; raise `SettingsInvalid` when nobody could."""
+        """Read the approved plan. Raises `SettingsInvalid` if nothing approves and no person can be asked."""
         from reconciler.core.plans.planfile import parse_plan
 
         approved = parse_plan(planfile.read_bytes()) if planfile is not None else None
@@ -61,16 +65,15 @@ class Approval:
         return self.approved.today if self.approved is not None else None
 
     def scoped(self, options: Options) -> Options:
-        """The options, looking at what the approved plan looked at unless flags say otherwise."""
-        from reconciler.core.plans.planner import scope_of
+        """The options with the scope of the approved plan, unless flags give a scope."""
+        from reconciler.core.plans.planner import Scope, scope_of
 
-        is_default = options.scope == type(options)().scope
-        if self.approved is None or not is_default:
+        if self.approved is None or options.scope != Scope():
             return options
         return replace(options, scope=scope_of(self.approved), is_recalled=True)
 
     def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
-        """What of the proposed plan may be done; None when a person says no."""
+        """What of the proposed plan may be done; None if a person says no. Raises `Refused`."""
         self.invocation.warn(declared)
         allowed = self._allowed(proposed)
         self.report.show(allowed)
@@ -92,9 +95,8 @@ class Approval:
             return proposed
         comparison = approval.compare(self.approved, proposed)
         if comparison.no_longer_needed:
-            names = ", ".join(comparison.no_longer_needed[:5])
-            more = len(comparison.no_longer_needed) - 5
-            self.invocation.console.err(
-                [f"approved and no longer needed: {names}" + (f" and {more} more" if more > 0 else "")]
-            )
+            names = ", ".join(comparison.no_longer_needed[:MOST_NAMES])
+            more = len(comparison.no_longer_needed) - MOST_NAMES
+            rest = f" and {more} more" if more > 0 else ""
+            self.invocation.console.err([f"approved and no longer needed: {names}{rest}"])
         return comparison.allowed

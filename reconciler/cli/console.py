@@ -1,4 +1,4 @@
-"""Where text leaves the program: stdout is the result, stderr is everything else. A closed pipe stops nobody."""
+"""Where text leaves the program: stdout is the result, stderr is the rest. A closed pipe does not end a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Console:
     color_err: bool
     """Whether stderr takes colour."""
     verbose: int = 0
-    trouble: list[str] = field(default_factory=list)
-    """Why a stream took no more: a result that nobody got is not a success."""
+    failures: list[str] = field(default_factory=list)
+    """Why a stream could not be written; then the run is no success. A closed pipe does not count."""
 
     def out(self, lines: Iterable[str]) -> None:
         """Write lines of the result."""
@@ -36,9 +36,9 @@ class Console:
             stream.writelines(f"{line}\n" for line in lines)
             stream.flush()
         except OSError as error:
-            # An apply must go on, whoever stopped reading (`| head`) or whatever disk a log fills.
+            # An apply must go on, even if nobody reads its output any more (`| head`) or the log's disk is full.
             if not isinstance(error, BrokenPipeError):
-                self.trouble.append(error.strerror or str(error))
+                self.failures.append(error.strerror or str(error))
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     @property
@@ -48,20 +48,20 @@ class Console:
 
 
 def ensure_streams() -> None:
-    """Open what a daemon or `>&-` closed: else the journal might become file descriptor 1, and prints end in it."""
+    """Open standard streams that are closed (`>&-`): else the journal could be file descriptor 1 and get the output."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (as long as the process)
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (open until the process ends)
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def open_console(color: str, verbose: int) -> Console:
-    """The console for `--color auto|always|never`; `NO_COLOR` is honoured (no-color.org)."""
+    """The console for `--color auto|always|never`; `auto` respects `NO_COLOR` (no-color.org)."""
 
     def wants(stream: TextIO) -> bool:
         if color != "auto":

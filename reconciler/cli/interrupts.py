@@ -1,4 +1,7 @@
-"""Signals: the first one lets what flies land, the second one leaves at once. The journal has it all either way."""
+"""Signals: after the first, a run starts nothing new and waits for what is under way; the second ends it at once.
+
+In both cases the journal holds all that was done.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]) -> Result:
-    """Run the coroutine; raise KeyboardInterrupt when it was interrupted with nothing in flight."""
+    """Run the coroutine. Raises `KeyboardInterrupt` if it was interrupted before anything was under way."""
     results: list[Result] = []
 
-    async def main() -> (
-        None
-    ):  # without a result: `asyncio.run` makes `signal` take the repr of the task, result and all
+    # It returns nothing: at its end, `signal.signal` computes the repr of asyncio's task, and that includes the result.
+    async def main() -> None:
         stop = Stop()
         with _handled(stop, asyncio.get_running_loop()):
             results.append(await start(stop))
@@ -41,7 +43,7 @@ def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]
 
 @contextmanager
 def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Python's own handlers, not the loop's: they also run while the loop is blocked by a question or a lock."""
+    """Install Python's own handlers, not the loop's: they also run while a question or a lock blocks the loop."""
     presses = 0
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -57,7 +59,7 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         _say("interrupted: starting nothing new, waiting for what is under way (again to leave now)")
 
     def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # A signal strikes whatever task runs: that nobody took its KeyboardInterrupt is no news.
+        # A signal's KeyboardInterrupt may end any task: asyncio's warning that nobody took it would only confuse.
         if not presses:
             loop.default_exception_handler(context)
 
@@ -71,6 +73,6 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError, RuntimeError):  # RuntimeError: the signal struck in the middle of another write
+    with suppress(OSError, RuntimeError):  # RuntimeError: the signal came in the middle of another write
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

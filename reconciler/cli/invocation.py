@@ -1,4 +1,4 @@
-"""The global options of one command line, and what every command derives from them."""
+"""The global options of one command line, and what the commands derive from them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Invocation:
     console: Console
 
     def workspace(self, today: date | datetime | None = None) -> Workspace:
-        """The folder that operations work in; `today` is the UTC date unless given."""
+        """The folder that operations work in; without `today`, it is the current UTC date."""
         from reconciler.workspace import Workspace
 
         day = today.date() if isinstance(today, datetime) else today
@@ -48,7 +48,7 @@ class Invocation:
         )
 
     def connector(self, pace: Pace = DEFAULT, stop: Stop | None = None) -> Connect:
-        """What opens AEP; with `-v` retries are told, with `-vv` each request. A `stop` ends waits between attempts."""
+        """What opens AEP. `-v` shows retries on stderr, `-vv` logs each request. `stop` ends waits between attempts."""
         import asyncio
 
         from reconciler.connect import connector
@@ -81,13 +81,13 @@ SETTLE = click.option(
     envvar="RECONCILER_SETTLE_TIMEOUT",
     help="How long Catalog may lag behind, in seconds.",
 )
-"""How patient a command is with Catalog."""
+"""How long a command waits for Catalog to show what was done."""
 
 pass_invocation = click.make_pass_decorator(Invocation)
 
 
 def _say_more(context: click.Context, _option: click.Parameter, count: int) -> None:
-    """Take `-v` behind the command's name too, where people write it."""
+    """Accept `-v` after the command's name too, where people write it."""
     invocation: Invocation = context.obj
     console = replace(invocation.console, verbose=invocation.console.verbose + count)
     context.obj = replace(invocation, console=console)

@@ -29,7 +29,7 @@ def validate(invocation: Invocation, form: str) -> int:
         case "json":
             console.out([json.dumps(view.to_json(found), indent=2, sort_keys=True)])
         case "github":
-            console.out([text] if (text := view.render_github(found)) else [])
+            console.out([view.render_github(found)] if found else [])
         case _:
             console.err([view.render(found, color=console.color_err)] if found else [])
             console.out([] if has_errors(found) else ["The manifests are valid."])

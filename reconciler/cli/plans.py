@@ -1,4 +1,4 @@
-"""`plan`, `apply`, `show`: the main job."""
+"""`plan`, `apply`, `show`: what the program is for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.run import Stop
     from reconciler.cli.invocation import Invocation
-    from reconciler.cli.progress import Reporter
+    from reconciler.cli.reporting import Reporter
     from reconciler.core.plans.plan import Plan
     from reconciler.operations import Applied, Options
 
@@ -93,7 +93,7 @@ def apply(
     **flags: Any,  # noqa: ANN401
 ) -> int:
     """Do what `plan` shows: with PLANFILE or --approved that or less, never more."""
-    from reconciler.cli.progress import reporter
+    from reconciler.cli.reporting import reporter
 
     if planfile is not None and approved is not None:
         raise click.UsageError("PLANFILE and --approved exclude each other")
@@ -126,7 +126,7 @@ def _carry_out(
     options: Options,
     today: datetime | None,
 ) -> Applied:
-    """Plan again, have it approved, and apply it until it is done or interrupted."""
+    """Plan again, get the plan approved, and apply it until it is done or interrupted."""
     from reconciler import operations
     from reconciler.cli.interrupts import run_interruptible
 
@@ -172,7 +172,7 @@ def _print_plan(invocation: Invocation, made: Plan, form: str) -> None:
     console = invocation.console
     match form:
         case "json":
-            console.out(text.rstrip("\n") for text in [b"".join(plan_json.dump_plan(made)).decode()])
+            console.out([plan_json.dump_plan(made).rstrip("\n")])
         case "markdown":
             console.out([plan_markdown.render_plan(made).rstrip("\n")])
         case _:
@@ -183,7 +183,7 @@ def _save(invocation: Invocation, out: Path | None, markdown: Path | None, made:
     from reconciler.views import plan_json, plan_markdown
 
     if out is not None:
-        _write(invocation, out, b"".join(plan_json.dump_plan(made)).decode())
+        _write(invocation, out, plan_json.dump_plan(made))
     if markdown is not None:
         _write(invocation, markdown, plan_markdown.render_plan(made))
 

@@ -1,4 +1,4 @@
-"""`emulator`: the AEP API on a socket, for trying things out and for tests of other programs."""
+"""`emulator`: the AEP API on a socket, to try things out and to test other programs."""
 
 from __future__ import annotations
 

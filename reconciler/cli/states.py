@@ -1,8 +1,7 @@
-"""`state …`, `output`, `import`: what is recorded, and how a person sets it right."""
+"""`state …`, `output`, `import`: what is recorded, and how a person corrects it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from reconciler.core.errors import ExitCode
 from reconciler.core.pace import Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.cli.invocation import Invocation
     from reconciler.core.batch import Observed, Record
 
@@ -24,16 +25,21 @@ if TYPE_CHECKING:
 def output(invocation: Invocation, globs: tuple[str, ...], form: str) -> int:
     """Print address and batch id of what is recorded, for the jobs that upload."""
     from reconciler import records
-    from reconciler.core.address import Globs
     from reconciler.views import state_text
 
-    wanted = Globs(globs)
-    state = records.read(invocation.workspace()).state
-    ids = {address: record.id for address, record in state.records.items() if wanted.match(address)}
+    found = _matching(records.read(invocation.workspace()).state.records, globs)
+    ids = {address: record.id for address, record in found.items()}
     view = {"text": state_text.output_text, "json": state_text.output_json, "env": state_text.output_env}[form]
-    text = view(ids).rstrip("\n")
-    invocation.console.out([text] if text else [])
+    invocation.console.out(view(ids))
     return ExitCode.OK
+
+
+def _matching(records: Mapping[str, Record], globs: tuple[str, ...]) -> dict[str, Record]:
+    """The records whose addresses match one of the globs; all of them if there is no glob."""
+    from reconciler.core.address import Globs
+
+    wanted = Globs(globs)
+    return {address: record for address, record in records.items() if wanted.match(address)}
 
 
 @click.command("import")
@@ -86,15 +92,13 @@ def state() -> None:
 def list_(invocation: Invocation, globs: tuple[str, ...]) -> int:
     """List the recorded batches."""
     from reconciler import records
-    from reconciler.core.address import Globs
-    from reconciler.views import state_text
+    from reconciler.views.amounts import undecided_creates
+    from reconciler.views.state_text import list_text
 
     loaded = records.read(invocation.workspace())
-    wanted = Globs(globs)
-    shown = {address: record for address, record in loaded.state.records.items() if wanted.match(address)}
-    invocation.console.out(state_text.list_text(shown))
+    invocation.console.out(list_text(_matching(loaded.state.records, globs)))
     if loaded.open_intents:
-        invocation.console.err([f"{len(loaded.open_intents)} creates of an earlier run are undecided: run `apply`"])
+        invocation.console.err([f"{undecided_creates(len(loaded.open_intents))}: run `apply`"])
     return ExitCode.OK
 
 
@@ -110,14 +114,14 @@ def show_record(invocation: Invocation, address: str, form: str, refresh: bool) 
 
     record = records.one(invocation.workspace(), address)
     if form == "json":
-        invocation.console.out([json.dumps(state_text.record_json(record), indent=2, sort_keys=True)])
+        invocation.console.out([state_text.show_json(record)])
     else:
         invocation.console.out(state_text.show_text(record, _status(invocation, record) if refresh else None))
     return ExitCode.OK
 
 
 def _status(invocation: Invocation, record: Record) -> Observed | None:
-    """The batch in Catalog; the record is worth showing without it."""
+    """The batch in Catalog; None if it is not there, or if Catalog cannot be asked: the record is shown without it."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.core.errors import ReconcilerError
@@ -164,12 +168,13 @@ def rebuild(invocation: Invocation, settle_timeout: float) -> int:
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.operations import Options
+    from reconciler.views.amounts import counted
 
     connect = invocation.connector()
     options = Options(pace=Pace(settle=settle_timeout), ignore_limits=True)
     rebuilt = run_interruptible(lambda _: recovery.rebuild(invocation.workspace(), options, connect))
     count = len(rebuilt.state.records)
-    invocation.console.out([f"recorded {count} batch{'es' if count != 1 else ''} from Catalog"])
+    invocation.console.out([f"recorded {counted(count, 'batch', 'batches')} from Catalog"])
     if rebuilt.not_found:
         invocation.console.out([f"{rebuilt.not_found} declared addresses have no batch: `apply` would create them"])
     return ExitCode.OK
@@ -183,13 +188,12 @@ def check(invocation: Invocation, settle_timeout: float) -> int:
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.operations import Options
+    from reconciler.views.state_text import check_text
 
     connect = invocation.connector()
     options = Options(pace=Pace(settle=settle_timeout), ignore_limits=True)
     report = run_interruptible(lambda _: recovery.check(invocation.workspace(), options, connect))
-    from reconciler.views.state_text import check_text
-
-    invocation.console.out(check_text(report))
+    invocation.console.out(check_text(report.plan))
     return ExitCode.OK if report.is_sound else ExitCode.ERROR
 
 

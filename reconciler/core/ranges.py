@@ -1,7 +1,7 @@
-"""Long runs of addresses folded into ranges that a person can check: `loyalty/daily/2026-01-01 … 2026-03-31 (90)`.
+"""Sorted addresses shown as ranges that a person can check: `loyalty/daily/2026-01-01 … 2026-03-31 (90)`.
 
-A range says only what can be counted: dates or numbers in one even step, without a gap. Dimensions that were
-multiplied are folded as a product. Names that nobody could guess are never folded away while they are few.
+A range holds dates or numbers with one even step and without a gap, so that a reader can count them. Where dimensions
+were multiplied, the whole product is one range. Other names are listed one by one, as long as they are few.
 """
 
 from __future__ import annotations
@@ -16,78 +16,86 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-MOST_PIECES = 100
-"""Lines for one set of addresses; beyond it one line names the first, the last and the count."""
+MOST_RANGES = 100
+"""Ranges for the keys below one batch name; if there are more, one range names the first, the last and the count."""
 
 SHORTEST_RANGE = 3
-"""Fewer addresses are listed."""
+"""Fewer addresses are listed one by one."""
 
 _DATE_LENGTH = len("2026-01-01")
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class AddressRange:
     """One address, or a range of them."""
 
     text: str
-    """As shown: the address itself when there is one."""
+    """As shown: the address itself if there is only one."""
     first: str
     """The first address."""
     count: int = 1
+    """How many addresses."""
 
 
-def fold(addresses: Sequence[str]) -> list[Fold]:
-    """The addresses as ranges, in their order. They are sorted, and each stands once."""
-    groups: dict[tuple[str, int], list[str]] = {}
+def address_ranges(addresses: Sequence[str]) -> list[AddressRange]:
+    """The addresses as ranges, in their order. They must be sorted and unique."""
+    keys_below: dict[tuple[str, int], list[str]] = {}
     for address in addresses:
         dataset, _, rest = address.partition("/")
         batch, _, keys = rest.partition("/")
         if keys:
-            groups.setdefault((f"{dataset}/{batch}", keys.count("/")), []).append(keys)
+            keys_below.setdefault((f"{dataset}/{batch}", keys.count("/")), []).append(keys)
         else:
-            groups.setdefault((dataset, -1), []).append(batch)
-    pieces = [piece for (head, _), keys in groups.items() for piece in _few(head, keys)]
-    return sorted(pieces, key=lambda piece: piece.first)
+            keys_below.setdefault((dataset, -1), []).append(batch)
+    found = [each for (prefix, _), keys in keys_below.items() for each in _at_most(prefix, keys)]
+    return sorted(found, key=lambda each: each.first)
 
 
-def _few(head: str, keys: list[str]) -> list[Fold]:
-    pieces = []
-    for piece in _pieces(head, keys):
-        pieces.append(piece)
-        if len(pieces) > MOST_PIECES:
-            first = f"{head}/{keys[0]}"
-            return [Fold(f"{first} … {keys[-1]} ({len(keys)}, with gaps)", first, len(keys))]
-    return pieces
+def _at_most(prefix: str, keys: list[str]) -> list[AddressRange]:
+    """The ranges below one prefix, or a single one in place of too many."""
+    found = []
+    for each in _below(prefix, keys):
+        found.append(each)
+        if len(found) > MOST_RANGES:
+            first = f"{prefix}/{keys[0]}"
+            return [AddressRange(f"{first} … {keys[-1]} ({len(keys)}, with gaps)", first, len(keys))]
+    return found
 
 
-def _pieces(head: str, keys: list[str]) -> Iterator[Fold]:
-    """The keys below one head: ranges of one dimension, or a product where dimensions were multiplied."""
+def _below(prefix: str, keys: list[str]) -> Iterator[AddressRange]:
+    """The keys below one prefix: ranges of one dimension, or a product where dimensions were multiplied."""
     if len(keys) < SHORTEST_RANGE:
-        yield from (Fold(address, address) for address in (f"{head}/{key}" for key in keys))
+        yield from _listed(prefix, keys)
     elif "/" not in keys[0]:
-        yield from _ranges(head, keys)
+        yield from _one_dimension(prefix, keys)
     elif (product := _product(keys)) is not None:
-        yield Fold(f"{head}/{product} ({len(keys)})", f"{head}/{keys[0]}", len(keys))
+        yield AddressRange(f"{prefix}/{product} ({len(keys)})", f"{prefix}/{keys[0]}", len(keys))
     else:
-        below: dict[str, list[str]] = {}
+        rests_by_key: dict[str, list[str]] = {}
         for key in keys:
             first, _, rest = key.partition("/")
-            below.setdefault(first, []).append(rest)
-        for first, rests in below.items():
-            yield from _pieces(f"{head}/{first}", rests)
+            rests_by_key.setdefault(first, []).append(rest)
+        for first, rests in rests_by_key.items():
+            yield from _below(f"{prefix}/{first}", rests)
 
 
-def _ranges(head: str, keys: list[str]) -> Iterator[Fold]:
+def _listed(prefix: str, keys: list[str]) -> Iterator[AddressRange]:
+    for key in keys:
+        address = f"{prefix}/{key}"
+        yield AddressRange(address, address)
+
+
+def _one_dimension(prefix: str, keys: list[str]) -> Iterator[AddressRange]:
     for run in runs(keys):
         if len(run) < SHORTEST_RANGE:
-            yield from (Fold(address, address) for address in (f"{head}/{key}" for key in run))
+            yield from _listed(prefix, run)
         else:
-            yield Fold(f"{head}/{run[0]} … {run[-1]} ({len(run)})", f"{head}/{run[0]}", len(run))
+            yield AddressRange(f"{prefix}/{run[0]} … {run[-1]} ({len(run)})", f"{prefix}/{run[0]}", len(run))
 
 
 def _product(keys: list[str]) -> str | None:
-    """The keys as dimensions, each with its ranges in braces; None when some of the combinations are not there."""
+    """The keys as dimensions, each with its ranges in braces; None if one of the combinations is missing."""
     dimensions = [sorted(set(column)) for column in zip(*(key.split("/") for key in keys), strict=True)]
     if prod(map(len, dimensions)) != len(keys):
         return None
@@ -100,7 +108,7 @@ def _dimension(values: list[str]) -> str:
     shown: list[str] = []
     for run in runs(values):
         shown += run if len(run) < SHORTEST_RANGE else [f"{run[0]} … {run[-1]}"]
-        if len(shown) > MOST_PIECES:
+        if len(shown) > MOST_RANGES:
             return f"{{{values[0]} … {values[-1]}, with gaps}}"
     return "{" + ", ".join(shown) + "}"
 
@@ -109,23 +117,26 @@ def runs(keys: Sequence[str]) -> Iterator[list[str]]:
     """The sorted keys, cut where their even step ends; a key that is neither date nor number is a run of its own."""
     for scale, group in groupby(keys, key=_scale):
         alike = list(group)
-        places = _places(scale, alike)
-        if places is None:
+        positions = _positions(scale, alike)
+        if positions is None:
             yield from ([key] for key in alike)
         else:
-            yield from _even(alike, places)
+            yield from _even_runs(alike, positions)
 
 
 def _scale(key: str) -> str | None:
-    """What two keys must have in common to be comparable; None when a key is just a name."""
+    """What two keys must have in common to be comparable; None for a key that is just a name."""
     if len(key) == _DATE_LENGTH and key[4] == key[7] == "-":
         return "date"
     numbered = _NUMBERED.match(key)
     return f"{numbered[1]}#{len(numbered[2])}" if numbered else None
 
 
-def _places(scale: str | None, keys: list[str]) -> list[int] | None:
-    """Where the keys stand on their scale: months if all are of one day of the month, else days; or plain numbers."""
+def _positions(scale: str | None, keys: list[str]) -> list[int] | None:
+    """The keys as numbers: months for dates with one day of the month, days for other dates, or the keys' own numbers.
+
+    None if the keys are just names.
+    """
     if scale is None:
         return None
     if scale != "date":
@@ -139,16 +150,20 @@ def _places(scale: str | None, keys: list[str]) -> list[int] | None:
         return None
 
 
-def _even(keys: list[str], places: list[int]) -> Iterator[list[str]]:
-    """Cut where the step changes. A cut may leave two keys that only happen to be neighbours: they are listed."""
+def _even_runs(keys: list[str], positions: list[int]) -> Iterator[list[str]]:
+    """Cut the keys where the step changes.
+
+    Two keys always have an even step between them. Unless they are the last, the second may begin the next run: then
+    only the first is cut off.
+    """
     start = 0
     while start < len(keys):
         end = start + 1
         if end < len(keys):
-            step = places[end] - places[start]
-            while end < len(keys) and places[end] - places[end - 1] == step:
+            step = positions[end] - positions[start]
+            while end < len(keys) and positions[end] - positions[end - 1] == step:
                 end += 1
-        if end - start == 2 and end < len(keys):  # noqa: PLR2004  (the second may begin the next run)
+        if end - start == 2 and end < len(keys):  # noqa: PLR2004  (a pair is no run yet)
             end = start + 1
         yield keys[start:end]
         start = end

@@ -1,6 +1,6 @@
-"""The state directory: what it says that it has is durable.
+"""The state directory: what was committed or appended is durable.
 
-store      load and commit                   journal    the open log of a run
-lock       who holds a state                 disk       every effect on the file system, one by one
+store      load and commit                   journal   the open journal of a run
+lock       only one run uses a state         disk      every single effect on the file system
 bookmarks  the cache beside a state
 """

@@ -1,4 +1,4 @@
-"""The bookmark beside a state file: up to where Catalog was read. Only a cache, see `core.bookmark`."""
+"""The bookmark beside a state file: up to where Catalog was read. It is only a cache, see `core.plans.bookmark`."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from reconciler.core.plans.bookmark import Bookmark
 
 SUFFIX = ".bookmark"
-"""Of the file beside a state file; Git ignores it."""
+"""The suffix of the file beside a state file; Git ignores it."""
 
 
 def load(state: Path, digest: str) -> Bookmark | None:
-    """Return the bookmark for a state file with this digest; None when there is none that fits."""
+    """The bookmark for a state file with this digest; None if there is no bookmark that fits."""
     found = parse(read_cache(state.with_suffix(SUFFIX), LARGEST))
     return found if found is not None and found.fits(digest, time_ns() // 1_000_000) else None
 
 
 def save(state: Path, digest: str, bookmark: Bookmark | None) -> None:
-    """Keep the bookmark for a state file with this digest; None: what was kept no longer fits.
+    """Keep the bookmark for a state file with this digest; None removes the file.
 
-    A disk that refuses costs only time, next time.
+    A failed write is ignored: then the next run only reads more of Catalog.
     """
     path = state.with_suffix(SUFFIX)
     if bookmark is not None:

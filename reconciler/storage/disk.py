@@ -1,6 +1,6 @@
-"""The seam to the file system: every effect on the state goes through here, so that tests can break each one.
+"""The state's access to the file system: every effect goes through here, so that tests can make each one fail.
 
-Effects are as small as they can fail. Nothing here decides anything or follows a symbolic link.
+One method is one effect that can fail by itself. Nothing here decides anything or follows a symbolic link.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is known of a file without opening it."""
+    """What is known about a file without opening it."""
 
     mode: int
     """Permission bits."""
@@ -32,55 +32,55 @@ class Handle(Protocol):
     """A file open for writing at its end."""
 
     def write(self, data: bytes) -> None:
-        """Write all of it, or raise `OSError` with any part of it written."""
+        """Write all the data. After an `OSError`, any part of it may be written."""
         ...
 
     def sync(self) -> None:
-        """Return when all that was written is durable; after an `OSError` nothing is known of it."""
+        """Return when everything written is durable. After an `OSError`, nothing is known about it."""
         ...
 
     def close(self) -> None:
-        """Give the file back; what was not synced may be lost."""
+        """Close the file; what was not synced may be lost."""
         ...
 
 
 class Disk(Protocol):
-    """What the state directory asks of a file system. Every method may raise `OSError`."""
+    """What the state directory needs from a file system. Every method may raise `OSError`."""
 
     def status(self, path: Path) -> Status | None:
-        """Return what is known of the file, None if there is none."""
+        """Status of the file itself, not of what it links to; None if there is no such file."""
         ...
 
     def read(self, path: Path) -> bytes | None:
-        """Return all its bytes, None if there is no such file."""
+        """All its bytes; None if there is no such file."""
         ...
 
     def open(self, path: Path, *, fresh: bool, mode: int | None = None) -> Handle:
-        """Open for writing at the end, emptied first if `fresh`; no `mode`: by the umask."""
+        """Open for writing at the end, emptied first if `fresh`; without `mode`, the umask decides."""
         ...
 
     def truncate(self, path: Path, length: int) -> None:
-        """Cut the file to so many bytes, durably."""
+        """Cut the file to so many bytes and return when that is durable."""
         ...
 
     def replace(self, source: Path, target: Path) -> None:
-        """Rename over the target, at once and whole; durable only after `sync_folder`."""
+        """Rename over the target in one step; it is durable only after `sync_folder`."""
         ...
 
     def remove(self, path: Path) -> None:
-        """Remove the file; one that is not there is fine."""
+        """Remove the file; a missing file is no error."""
         ...
 
     def make_folder(self, path: Path) -> None:
-        """Make the folder and those above it."""
+        """Make the folder and the folders above it."""
         ...
 
     def sync_folder(self, path: Path) -> None:
-        """Return when the folder's names are durable."""
+        """Return when the names in the folder are durable."""
         ...
 
 
-class _File:
+class _RealHandle:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
@@ -97,10 +97,10 @@ class _File:
 
 
 class RealDisk:
-    """The operating system's own."""
+    """The file system of the operating system."""
 
     def status(self, path: Path) -> Status | None:
-        """Return what `lstat` says."""
+        """Mode and time from `lstat`."""
         try:
             found = os.lstat(path)
         except FileNotFoundError:
@@ -108,7 +108,7 @@ class RealDisk:
         return Status(stat.S_IMODE(found.st_mode), found.st_mtime_ns // 1_000_000)
 
     def read(self, path: Path) -> bytes | None:
-        """Return all its bytes, None if there is no such file."""
+        """All its bytes; None if there is no such file."""
         try:
             with open_regular(path) as file:
                 return file.read()
@@ -121,7 +121,7 @@ class RealDisk:
         descriptor = os.open(path, flags, 0o666 if mode is None else mode)
         if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
-        return _File(descriptor)
+        return _RealHandle(descriptor)
 
     def truncate(self, path: Path, length: int) -> None:
         """Cut and sync."""
@@ -145,7 +145,7 @@ class RealDisk:
         path.mkdir(parents=True, exist_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        """Sync the folder where that exists: Windows has no such thing, some network folders refuse it."""
+        """Sync the folder where that is possible: Windows cannot do it, some network folders refuse it."""
         if os.name == "nt":
             return
         descriptor = os.open(path, os.O_RDONLY)
@@ -173,6 +173,6 @@ _HINTS = {
 
 
 def store_failed(error: OSError, doing: str) -> StoreFailed:
-    """Return the error for people: what could not be done, the system's reason, and what to do about it."""
+    """The error for people: what could not be done, the system's reason, and what to do about it."""
     hint = _HINTS.get(error.errno or 0, "see to the cause and run again: nothing that is recorded was lost")
     return StoreFailed(f"{doing} failed", detail=error.strerror or str(error), hint=hint)

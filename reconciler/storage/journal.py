@@ -1,7 +1,7 @@
-"""The open journal of a run: entries in, durable lines out. What is ready together shares one fsync.
+"""The open journal of a run: entries in, durable lines out. Entries that are ready together share one fsync.
 
-A failed write or fsync ends it: nothing more is taken, and the fsync is never repeated, since the system may
-have dropped the data and would call a second one a success.
+After a failed write or fsync it takes no more entries, and the fsync is never repeated: the system may have dropped the
+data, and a second fsync would still report success.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ class JournalWriter:
         self._encoder = encoder
         self._doing = doing
         self._failure: StoreFailed | None = None
-        self._waiting = bytearray()
-        self._next: asyncio.Task[StoreFailed | None] | None = None
-        self._groups: set[asyncio.Task[StoreFailed | None]] = set()
-        self._turn = asyncio.Lock()
-        self._file_in_use = threading.Lock()  # a cancelled task leaves its thread writing: nobody closes the file then
+        self._pending = bytearray()
+        self._next_write: asyncio.Task[StoreFailed | None] | None = None
+        self._writes: set[asyncio.Task[StoreFailed | None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._file_in_use = threading.Lock()  # a cancelled task's thread writes on: the file must not be closed then
 
     async def append(self, *entries: Entry) -> None:
-        """Return when the entries are durable; raise `StoreFailed`, now and ever after, if that fails.
+        """Return when the entries are durable. Raises `StoreFailed`, and after that in every further call.
 
-        Cancelling the caller does not take the entries back.
+        If the caller is cancelled, the entries are still written.
         """
         if self._failure is not None:
             raise _again(self._failure)
         if not entries:
             return
-        self._waiting += self._encoder.encode(*entries)
-        if self._next is None:
-            self._next = asyncio.create_task(self._write_group())
-            self._groups.add(self._next)
-            self._next.add_done_callback(self._groups.discard)
-        failure = await asyncio.shield(self._next)
+        self._pending += self._encoder.encode(*entries)
+        if self._next_write is None:
+            self._next_write = asyncio.create_task(self._write_pending())
+            self._writes.add(self._next_write)
+            self._next_write.add_done_callback(self._writes.discard)
+        failure = await asyncio.shield(self._next_write)
         if failure is not None:
             raise _again(failure)
 
     async def close(self) -> None:
-        """Write what is still waiting and give the file back; the block's end calls it."""
+        """Write what is still waiting and close the file; the end of `Store.open_journal` calls it."""
         try:
-            while self._groups:
-                await asyncio.wait(self._groups)
+            while self._writes:
+                await asyncio.wait(self._writes)
         finally:
             with self._file_in_use:
                 self._failure = self._failure or StoreFailed(
@@ -63,12 +63,12 @@ class JournalWriter:
                     detail="the journal is closed",
                     hint="run again: what it holds is not lost",
                 )
-                with suppress(OSError):  # all that counts is synced
+                with suppress(OSError):  # every accepted entry is synced already
                     self._handle.close()
 
-    async def _write_group(self) -> StoreFailed | None:
-        async with self._turn:
-            data, self._waiting, self._next = bytes(self._waiting), bytearray(), None
+    async def _write_pending(self) -> StoreFailed | None:
+        async with self._one_at_a_time:
+            data, self._pending, self._next_write = bytes(self._pending), bytearray(), None
             return await asyncio.to_thread(self._write, data)
 
     def _write(self, data: bytes) -> StoreFailed | None:
@@ -83,4 +83,5 @@ class JournalWriter:
 
 
 def _again(failure: StoreFailed) -> StoreFailed:
+    """A copy to raise: one exception object raised in several tasks would mix their tracebacks."""
     return StoreFailed(failure.summary, detail=failure.detail, hint=failure.hint)

@@ -1,7 +1,7 @@
-"""Who holds a state: an operating system lock on a file of its own, which dies with its process.
+"""Only one run uses a state at a time: an operating system lock on a file of its own, which ends with its process.
 
-Beside it lies a note of who, where, since when and doing what: only for the message that the other one gets.
-Nothing is ever decided by the note, and no lock is ever broken.
+A note beside the file says who holds it, where, since when and for which command. It serves only for the message to
+whoever has to wait: nothing is decided by it, and no lock is ever broken.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _LONGEST = 200
-"""Characters of a note's field that are shown: it is another's text."""
+"""Characters that are shown of one field of a note: another process wrote it."""
 
 
 @contextmanager
 def hold(path: Path, command: str, timeout_s: float = 0.0, *, required: bool = True) -> Iterator[None]:
-    """Hold the lock file at `path` inside the block, after waiting at most `timeout_s` seconds.
+    """Hold the lock file at `path` inside the block, after a wait of at most `timeout_s` seconds.
 
-    `command` says what it is held for. Raises `LockHeld`, or `StoreFailed` if the folder cannot be written: a
-    block that only reads says that no lock is `required` and goes on without one.
+    `command` is what others are told. Raises `LockHeld`, or `StoreFailed` if the folder cannot be written. If the lock
+    is not `required`, because the block only reads, it then runs without a lock.
     """
     lock = _acquired(path, timeout_s, required=required)
     if lock is None:
         yield
         return
-    note = _note(path)
+    note = _note_path(path)
     try:
-        _leave(note, command)
+        _write_note(note, command)
         yield
     finally:
         with suppress(OSError):
@@ -52,6 +52,7 @@ def hold(path: Path, command: str, timeout_s: float = 0.0, *, required: bool = T
 
 
 def _acquired(path: Path, timeout_s: float, *, required: bool) -> BaseFileLock | None:
+    """The lock, held; None if it is not required and the folder is missing or cannot be written."""
     lock = FileLock(path, mode=PRIVATE, thread_local=False, fallback_to_soft=False)
     try:
         if required:
@@ -68,14 +69,14 @@ def _acquired(path: Path, timeout_s: float, *, required: bool) -> BaseFileLock |
     return lock
 
 
-def _note(path: Path) -> Path:
+def _note_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _leave(note: Path, command: str) -> None:
+def _write_note(note: Path, command: str) -> None:
     since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     text = {"who": _who(), "pid": os.getpid(), "since": since, "command": command}
-    with suppress(OSError):  # on a full disk the other one's message says less, that is all
+    with suppress(OSError):  # on a full disk the message to others just says less
         handle = RealDisk().open(note, fresh=True, mode=PRIVATE)
         try:
             handle.write(json.dumps(text).encode() + b"\n")
@@ -86,14 +87,14 @@ def _leave(note: Path, command: str) -> None:
 def _who() -> str:
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
+    except (KeyError, OSError):  # the user of a container may have no name
         user = str(os.getuid()) if hasattr(os, "getuid") else "someone"
     return f"{user}@{socket.gethostname()}"
 
 
 def _held(path: Path, waited_s: float) -> LockHeld:
     try:
-        holder = _holder(RealDisk().read(_note(path)))
+        holder = _holder(RealDisk().read(_note_path(path)))
     except OSError:
         holder = None
     return LockHeld(
@@ -105,7 +106,7 @@ def _held(path: Path, waited_s: float) -> LockHeld:
 
 
 def _holder(data: bytes | None) -> str | None:
-    """Return what the note says; None if it is not there or garbled: others may read it half written."""
+    """What the note says; None if there is none or it is not readable: it may be only half written."""
     try:
         note = json.loads(data or b"")
     except (ValueError, RecursionError):

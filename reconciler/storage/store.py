@@ -1,11 +1,11 @@
-"""The state directory: load, append, commit. It never guesses, and never loses what it said it has.
+"""The state directory: load, append, commit. It never guesses, and what it has confirmed is never lost.
 
 Files, for `state/prod.jsonl`: the state itself; `prod.journal`; `prod.journal.damaged-1` …, set aside;
-`.prod.jsonl.tmp`, only while a commit is under way. Whoever writes holds the lock (`lock.hold`).
+`.prod.jsonl.tmp`, only during a commit. A caller that writes must hold the lock (`lock.hold`).
 
-The order of effects is the promise. Commit: the new state whole and durable beside the old one → renamed over
-it → the rename durable → the journal cleared. Whatever dies in between leaves the old or the new state whole
-and the journal in place, and folding a journal into a state that has it already changes nothing.
+Safety comes from the order of effects. A commit writes the new state beside the old one and syncs it, renames it over
+the old one, syncs the folder, and only then clears the journal. A crash at any point leaves the old or the new state
+whole and the journal in place. Replaying a journal on a state that already contains it changes nothing.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from reconciler.core.states.replay import Replayed
     from reconciler.storage.disk import Disk, Handle
 
-_TAKEN = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
-"""Suffixes of the files beside a state."""
+_RESERVED_SUFFIXES = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
+"""The suffixes of the files beside a state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the state directory says."""
+    """What the state directory holds."""
 
     state: State
-    """The state file with the journal replayed in."""
+    """The state file with the journal replayed on it."""
     open_intents: tuple[Intent, ...]
-    """What an earlier run left undecided, sorted by address and generation."""
+    """Creates that an earlier run left undecided, sorted by address and generation."""
     journal_entries: int
     text_digest: str
-    """Of the state file's bytes; of no bytes if there is no file."""
+    """The digest of the state file's bytes; of no bytes if there is no file."""
     age_ms: int | None
-    """Milliseconds since the state file or the journal was written, the younger of both; None if there is neither.
+    """Milliseconds since the newer of state file and journal was written; None if there is neither.
 
-    A record may be that young, and Catalog lag behind it."""
+    A record may be that new, and Catalog may not show its batch yet."""
 
     @classmethod
     def empty(cls, identity: Identity) -> Loaded:
-        """Return what a state directory says that is not there."""
+        """What a missing state directory holds."""
         return cls(State(identity), (), 0, digest(b""), None)
 
 
@@ -69,7 +69,7 @@ class Store:
         disk: Disk | None = None,
         now_ms: Callable[[], int] = lambda: time_ns() // 1_000_000,
     ) -> None:
-        if path.suffix in _TAKEN:
+        if path.suffix in _RESERVED_SUFFIXES:
             raise SettingsInvalid(
                 f"a state file cannot end in `{path.suffix}`: `{path}`",
                 hint="name it `state/ENVIRONMENT.jsonl`",
@@ -83,24 +83,24 @@ class Store:
         self._is_journal_open = False
 
     def load(self) -> Loaded:
-        """Read the state and fold the journal in; no state file is an empty state.
+        """Read the state and replay the journal on it; a missing state file is an empty state.
 
-        Raises `StateCorrupt`, `StateFromFuture`, `StateMismatch` or `StoreFailed`.
-        A damaged journal is set aside.
+        A damaged journal is set aside. Raises `StateCorrupt`, `StateFromFuture`, `StateMismatch` or `StoreFailed`.
         """
         with _translated(f"reading `{self.path}`"):
-            log = self._disk.read(self.journal)  # before the state: a commit in between changes nothing
+            log = self._disk.read(self.journal)  # first: a commit between both reads then does no harm
             data = self._disk.read(self.path)
             written = [self._disk.status(path) for path in (self.path, self.journal)]
         changed = max((each.changed_at for each in written if each is not None), default=None)
         state = State(self.identity) if data is None else parse(data, self.identity, str(self.path))
         decoded = self._decode(log)
-        replayed = self._replay(state, decoded, digest(data or b""))
+        text_digest = digest(data or b"")
+        replayed = self._replay(state, decoded, text_digest)
         return Loaded(
             state=replayed.state,
             open_intents=replayed.open_intents,
             journal_entries=len(decoded.entries),
-            text_digest=digest(data or b""),
+            text_digest=text_digest,
             age_ms=None if changed is None else max(0, self._now_ms() - changed),
         )
 
@@ -108,9 +108,9 @@ class Store:
     async def open_journal(self) -> AsyncIterator[JournalWriter]:
         """Append to the journal inside the block.
 
-        Its header is durable on entry: a full or read-only disk is known before the first request leaves. On
-        exit everything appended is written, also when the block is cancelled. Raises `StoreFailed` or
-        `StateCorrupt`.
+        Its header is durable on entry: a full or read-only disk is noticed before the first request is sent. On exit
+        everything appended is written, even if the block is cancelled. Raises `StoreFailed`, `StateCorrupt` or
+        `StateMismatch`.
         """
         if self._is_journal_open:
             raise RuntimeError("the journal is open already")
@@ -124,10 +124,10 @@ class Store:
             await writer.close()
 
     def commit(self, state: State) -> str:
-        """Make the state the recorded one, and clear the journal but for the intents that it leaves open.
+        """Write the state, and remove from the journal all but the intents that the state leaves open.
 
-        Returns the digest of the state file. Raises `StoreFailed`: the old or the new state is in place, whole, and the
-        journal has it all.
+        Returns the digest of the state file. Raises `StoreFailed`: then the old or the new state is in place, whole,
+        and the journal still holds everything.
         """
         text_digest = self._write_state(state, is_readable=True)
         with _translated(f"clearing `{self.journal}` (the state itself is written)"):
@@ -135,7 +135,7 @@ class Store:
         return text_digest
 
     def replace(self, state: State) -> None:
-        """Commit over a state file that cannot be read; a journal that is damaged or not ours is set aside.
+        """Commit over a state file that cannot be read; a journal that is damaged or of another state is set aside.
 
         Raises `StoreFailed` like `commit`.
         """
@@ -162,9 +162,9 @@ class Store:
         return digest(data)
 
     def _check_readable(self, data: bytes, current: bytes) -> None:
-        """Never replace a state by one that the next run would refuse, whatever made it so.
+        """Raise `StateMismatch` if the next run would refuse the new state, whatever the cause.
 
-        Only lines that are not in the file now are read again: those that are, this run has read.
+        Only the lines that are not in the current file are parsed: the others were read by this run.
         """
         try:
             known = set(current.splitlines(keepends=True))
@@ -181,7 +181,7 @@ class Store:
     def _begin(self) -> tuple[Handle, Encoder]:
         with _translated(f"opening `{self.journal}`"):
             self._disk.make_folder(self.path.parent)
-            for target in (self.path, self.journal):  # in the way of a commit: known before the first request leaves
+            for target in (self.path, self.journal):  # what would stop the commit later is noticed now
                 self._disk.remove(_temp(target))
             decoded = self._decode(self._disk.read(self.journal))
             if decoded.entries:
@@ -249,7 +249,7 @@ class Store:
     def _replace(self, target: Path, data: bytes, mode: int | None) -> None:
         temp = _temp(target)
         self._disk.make_folder(target.parent)
-        self._disk.remove(temp)  # a killed run's rest, or a link that somebody committed
+        self._disk.remove(temp)  # left by a killed run, or a link that somebody committed
         try:
             handle = self._disk.open(temp, fresh=True, mode=mode)
             try:
@@ -266,12 +266,13 @@ class Store:
 
 
 def _temp(target: Path) -> Path:
-    """Where a file is written before it takes its place: one name, under the lock."""
+    """Where a file is written before the rename. One fixed name is enough: only the holder of the lock writes."""
     return target.with_name(f".{target.name}.tmp")
 
 
 @contextmanager
 def _translated(doing: str) -> Iterator[None]:
+    """Turn an `OSError` inside the block into `StoreFailed`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Numbers of bytes as people read them."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
@@ -12,3 +12,13 @@ def amount(size: float) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= THOUSAND
     return f"{size:.1f} TB"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """The count and its noun: `1 file`, `2 files`."""
+    return f"{count} {one if count == 1 else many}"
+
+
+def undecided_creates(count: int) -> str:
+    """How many creates of an earlier run have no known outcome yet."""
+    return f"{counted(count, 'create of an earlier run is', 'creates of an earlier run are')} undecided"

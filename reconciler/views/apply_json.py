@@ -1,7 +1,7 @@
 """An apply as a stream of JSON, one event a line, in the form of Terraform's machine-readable UI.
 
-The last line is always the `change_summary`, also of a run that was refused. The clock is given, so that a view never
-reads one.
+The last line is always the `change_summary`, also when the run was refused. The caller passes the clock, since a view
+never reads one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reconciler.core.errors import ManifestInvalid
 from reconciler.core.plans.document import TYPE
 from reconciler.core.plans.events import Account, Completed, Ending, Failed, Sent, Started, Waiting
 from reconciler.core.plans.plan import Action
-from reconciler.views.apply_text import complete_line, failed_addresses, request_id, same_errors
+from reconciler.views.apply_text import complete_line, failed_addresses, first_request_id, same_errors
 from reconciler.views.escape import for_runner
 from reconciler.views.plan_text import summary_line
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 UI_VERSION = "1.0"
 
-VERBS = {
+UI_ACTIONS = {
     Action.CREATE: "create",
     Action.ADOPT: "adopt",
     Action.IMPORT: "import",
@@ -43,7 +43,7 @@ VERBS = {
     Action.FORGET: "remove",
     Action.DELETE: "delete",
 }
-"""Terraform's words for an action in this stream; `adopt` is ours."""
+"""What Terraform's stream calls each action; `adopt` is our own word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +54,19 @@ class Stream:
     """The time, with its zone."""
 
     def opening(self) -> Iterator[str]:
-        """What program speaks, and in which version of the form."""
+        """The version of this program and of the stream's format."""
         yield self._line("info", f"reconciler {__version__}", "version", reconciler=__version__, ui=UI_VERSION)
 
     def planned(self, plan: Plan) -> Iterator[str]:
-        """All that is planned, all drift, and the counts."""
+        """All drift, all planned changes, and the counts."""
         for drift in plan.drift:
             change: Object = {"action": "update", "resource": _resource(drift.address)}
             said = f"{drift.address}: batch {drift.id} {drift.message}"
             yield self._line("info", said, "resource_drift", change=change)
         for each in plan.changes:
-            said = f"{each.address}: plan to {VERBS[each.action]}"
+            said = f"{each.address}: plan to {UI_ACTIONS[each.action]}"
             yield self._line("info", said, "planned_change", change=_planned(each))
-        yield self._summary(summary_line(plan), "plan", plan)
+        yield self._plan_summary(plan)
 
     def event(self, event: Event) -> Iterator[str]:
         """One event of the engine."""
@@ -75,7 +75,8 @@ class Stream:
                 yield self._line("info", f"{change.address}: {change.action}…", "apply_start", hook=_hook(change))
             case Completed(change=change, id=batch, adopted=adopted, elapsed=elapsed):
                 hook = _hook(change) | {"id_key": "id", "id_value": batch, "elapsed_seconds": round(elapsed, 3)}
-                hook |= {"action": "adopt"} if adopted else {}
+                if adopted:
+                    hook["action"] = UI_ACTIONS[Action.ADOPT]
                 yield self._line("info", f"{change.address}: done [id={batch}]", "apply_complete", hook=hook)
             case Failed(change=change, error=error, unknown=unknown, elapsed=elapsed):
                 hook = _hook(change) | {"elapsed_seconds": round(elapsed, 3), "outcome_unknown": unknown}
@@ -86,7 +87,7 @@ class Stream:
                 return
 
     def closing(self, account: Account, error: ReconcilerError | None = None) -> Iterator[str]:
-        """The account: a diagnostic for each kind of error, what could not be written down, and the counts.
+        """The account: diagnostics (batches not recorded, batches loaded in part, each kind of error), then the counts.
 
         `error` is what went wrong after the run itself.
         """
@@ -96,7 +97,7 @@ class Stream:
         for address, counts in sorted(account.partial):
             yield self._diagnostic("AEP loaded the batch without some of its records", counts, None, address, "warning")
         for failures in same_errors(account):
-            first, request = failures[0], request_id(failures)
+            first, request = failures[0], first_request_id(failures)
             parts = (f"at {failed_addresses(failures)}", first.error.detail, request and f"request id: {request}")
             detail = "\n".join(part for part in parts if part)
             yield self._diagnostic(first.error.summary, detail, first.error.hint, first.address)
@@ -121,18 +122,18 @@ class Stream:
         yield self._line("info", complete_line(account), "change_summary", changes=changes)
 
     def not_begun(self, error: ReconcilerError | None) -> Iterator[str]:
-        """The account of a run that ended before its first change: by an error, or by a signal if there is none."""
+        """The account of a run that ended before its first change: by the error, or by a signal if there is none."""
         yield from self.closing(Account(ending=Ending.NOT_BEGUN, cause=error))
 
     def _ended_by(self, error: ReconcilerError) -> Iterator[str]:
-        """What ended the command: a diagnostic for each mistake of the manifests, or one for the error."""
+        """One diagnostic for the error, or one for each mistake in the manifests."""
         if isinstance(error, ManifestInvalid):
             for each in error.diagnostics:
                 yield self._diagnostic(each.message, _position(each), each.hint, None, each.severity)
         else:
             yield self._diagnostic(error.summary, error.detail, error.hint, None)
 
-    def _summary(self, message: str, operation: str, plan: Plan) -> str:
+    def _plan_summary(self, plan: Plan) -> str:
         count = plan.summary
         changes: Object = {
             "add": count.add,
@@ -141,10 +142,10 @@ class Stream:
             "forget": count.forget,
             "import": count.imported,
             "move": count.move,
-            "operation": operation,
+            "operation": "plan",
             "remove": count.destroy,
         }
-        return self._line("info", message, "change_summary", changes=changes, digest=plan.digest)
+        return self._line("info", summary_line(plan), "change_summary", changes=changes, digest=plan.digest)
 
     def _diagnostic(
         self, summary: str, detail: str | None, hint: str | None, address: str | None, severity: str = "error"
@@ -187,7 +188,7 @@ def _resource(address: str) -> Object:
 
 
 def _hook(change: Change) -> Object:
-    return {"action": VERBS[change.action], "resource": _resource(change.address)}
+    return {"action": UI_ACTIONS[change.action], "resource": _resource(change.address)}
 
 
 def _planned(change: Change) -> Object:

@@ -1,17 +1,18 @@
-"""An apply as text: failures at once, successes while few, then progress now and again, an account last."""
+"""An apply as text: each failure at once, each success while they are few, then progress lines; last, an account."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import PlatformError
 from reconciler.core.plans.events import Completed, Ending, Failed, Sent, Started, Waiting
-from reconciler.core.ranges import fold
-from reconciler.views.amounts import amount
+from reconciler.core.plans.plan import Action
+from reconciler.core.ranges import address_ranges
+from reconciler.views.amounts import amount, counted
 from reconciler.views.color import Palette
+from reconciler.views.error_text import detail_lines, hint_lines, request_id
 from reconciler.views.escape import for_terminal
-from reconciler.views.plan_text import painted
+from reconciler.views.plan_text import symbol_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,40 +20,40 @@ if TYPE_CHECKING:
     from reconciler.core.plans.events import Account, Event, FailedAddress
 
 FEW = 50
-"""Changes up to which each is told; of more, only how far the run is."""
+"""Up to so many changes, each has a line; of more, only the progress is shown."""
 
 SECONDS_BETWEEN = 10.0
-"""At least, between two lines of progress."""
+"""The shortest time between two progress lines."""
 
 MOST_FAILURES = 20
-"""Failures that are told at once; the account has all of them, folded."""
+"""Failures that are shown at once; the account has all of them, equal errors together."""
 
 MOST_ADDRESSES = 3
 """Addresses that are named for one error."""
 
 
 @dataclass(slots=True)
-class Progress:
-    """The lines of one run, event by event. Keeps counts, never events: memory does not grow with the run."""
+class ProgressLines:
+    """The lines of one run, event by event. It keeps counts and no events: its memory does not grow with the run."""
 
     color: bool
     now: Callable[[], float]
     """Seconds on a clock that never goes back."""
     verbose: bool = False
     total: int | None = None
-    """How many changes there are, once it is known."""
+    """How many changes there are, once that is known."""
     total_bytes: int = 0
-    """Of all files that are to be uploaded."""
-    _sent: int = 0
-    _sending_since: float = 0.0
-    _told_bytes: float = 0.0
+    """The size of all files that will be uploaded."""
     _done: int = 0
     _failed: int = 0
-    _waits: str = ""
-    _told: float = field(default=float("-inf"))
+    _done_shown_at: float = float("-inf")
+    _sent_bytes: int = 0
+    _sending_since: float = 0.0
+    _sent_shown_at: float = 0.0
+    _last_wait: str = ""
 
     def lines(self, event: Event) -> Iterator[str]:
-        """What to print for an event: mostly nothing."""
+        """What to print for an event; for most events, nothing."""
         match event:
             case Completed():
                 self._done += 1
@@ -61,36 +62,34 @@ class Progress:
                 self._failed += 1
                 yield from self._failure(event)
             case Waiting(message=message):
-                if message != self._waits:
-                    self._waits = message
+                if message != self._last_wait:
+                    self._last_wait = message
                     yield Palette(self.color).dim(f"  … {for_terminal(message)}")
             case Sent(size=size):
-                yield from self._bytes(size)
+                yield from self._sent(size)
             case Started():
                 return
 
-    def _bytes(self, size: int) -> Iterator[str]:
-        """Now and again, how much was sent and how fast."""
+    def _sent(self, size: int) -> Iterator[str]:
+        """How much was sent and how fast, at most one line in `SECONDS_BETWEEN`."""
         now = self.now()
-        if not self._sent:
-            self._sending_since = self._told_bytes = now
-        self._sent += size
-        if now - self._told_bytes >= SECONDS_BETWEEN:
-            self._told_bytes = now
+        if not self._sent_bytes:
+            self._sending_since = self._sent_shown_at = now
+        self._sent_bytes += size
+        if now - self._sent_shown_at >= SECONDS_BETWEEN:
+            self._sent_shown_at = now
             of = f" of {amount(self.total_bytes)}" if self.total_bytes else ""
-            rate = amount(round(self._sent / (now - self._sending_since)))
-            yield f"  {amount(self._sent)}{of} sent, {rate}/s"
+            rate = amount(round(self._sent_bytes / (now - self._sending_since)))
+            yield f"  {amount(self._sent_bytes)}{of} sent, {rate}/s"
 
     def _completed(self, event: Completed) -> Iterator[str]:
         few = self.total <= FEW if self.total is not None else self._done <= FEW
         if few or self.verbose:
-            paint, change = Palette(self.color), event.change
-            symbol = "<=" if event.adopted else change.action.symbol
-            gap = " " * (3 - len(symbol))
-            shown = paint.cyan(symbol) if event.adopted else painted(change.action, paint)
-            yield f"  {gap}{shown} {change.address}  {for_terminal(event.id or '')}".rstrip()
-        elif self.now() - self._told >= SECONDS_BETWEEN:
-            self._told = self.now()
+            action = Action.ADOPT if event.adopted else event.change.action
+            symbol = symbol_column(action, Palette(self.color))
+            yield f"  {symbol} {event.change.address}  {for_terminal(event.id or '')}".rstrip()
+        elif self.now() - self._done_shown_at >= SECONDS_BETWEEN:
+            self._done_shown_at = self.now()
             yield self._so_far()
 
     def _so_far(self) -> str:
@@ -110,14 +109,14 @@ class Progress:
 
 
 def account_lines(account: Account, *, color: bool) -> Iterator[str]:
-    """The account of a run, however it ended: what went wrong (same errors folded), Terraform's line, what next."""
+    """The account of a run, however it ended: the errors (equal ones together), Terraform's line, what to do next."""
     paint = Palette(color)
     yield from _unrecorded(account, paint)
     if account.failures:
         yield ""
         yield paint.red(f"{len(account.failures)} of the changes failed:")
         for failures in same_errors(account):
-            yield from _failures(failures, paint)
+            yield from _one_error(failures, paint)
     yield ""
     yield paint.bold(complete_line(account))
     others = other_counts(account)
@@ -127,14 +126,13 @@ def account_lines(account: Account, *, color: bool) -> Iterator[str]:
         yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts)}"
     if account.cause is not None:
         yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
-        yield from (f"    {for_terminal(line)}" for line in (account.cause.detail or "").splitlines())
-        if account.cause.hint:
-            yield f"{paint.cyan('hint:')} {for_terminal(account.cause.hint)}"
+        yield from (f"    {line}" for line in detail_lines(account.cause))
+        yield from hint_lines(account.cause.hint, paint)
     yield from (f"Next: {step}" for step in next_steps(account))
 
 
 def complete_line(account: Account) -> str:
-    """The one line that tools look for."""
+    """Terraform's last line, which tools look for."""
     head = {
         Ending.COMPLETE: "Apply complete!" if account.is_whole else "Apply done in part.",
         Ending.INTERRUPTED: "Apply interrupted.",
@@ -147,9 +145,9 @@ def complete_line(account: Account) -> str:
 
 
 def other_counts(account: Account) -> list[str]:
-    """What Terraform's line has no word for."""
+    """The counts that Terraform's line has no word for."""
+    uploaded = [counted(account.uploaded, "file uploaded", "files uploaded")] if account.uploaded else []
     counts = (
-        (account.uploaded, "file uploaded" if account.uploaded == 1 else "files uploaded"),
         (account.completed, "completed"),
         (len(account.partial), "loaded in part"),
         (account.adopted, "adopted"),
@@ -160,11 +158,11 @@ def other_counts(account: Account) -> list[str]:
         (account.unknown, "with an unknown outcome"),
         (account.skipped, "not started"),
     )
-    return [f"{count} {word}" for count, word in counts if count]
+    return uploaded + [f"{count} {word}" for count, word in counts if count]
 
 
 def next_steps(account: Account) -> Iterator[str]:
-    """What a person does now."""
+    """What a person should do now."""
     if account.unrecorded:
         yield "keep the ids above, mend the disk and run `reconciler apply` again: it finds the batches and adopts them"
     if account.unknown:
@@ -176,7 +174,7 @@ def next_steps(account: Account) -> Iterator[str]:
 
 
 def same_errors(account: Account) -> list[list[FailedAddress]]:
-    """The failures by what went wrong, the most frequent first."""
+    """The failures grouped by error, the most frequent error first."""
     alike: dict[tuple[bool, str, str | None], list[FailedAddress]] = {}
     for failure in account.failures:
         key = (failure.unknown, failure.error.summary, failure.error.hint)
@@ -187,29 +185,25 @@ def same_errors(account: Account) -> list[list[FailedAddress]]:
 
 
 def failed_addresses(failures: list[FailedAddress]) -> str:
-    """The addresses of one error, folded, the first few of them."""
-    pieces = fold([failure.address for failure in failures])
-    shown = [piece.text for piece in pieces[:MOST_ADDRESSES]]
-    left = len(failures) - sum(piece.count for piece in pieces[:MOST_ADDRESSES])
-    return ", ".join(shown) + (f" and {left} more" if left else "")
+    """The first addresses of one error, as ranges, and how many more there are."""
+    shown = address_ranges([failure.address for failure in failures])[:MOST_ADDRESSES]
+    left = len(failures) - sum(each.count for each in shown)
+    return ", ".join(each.text for each in shown) + (f" and {left} more" if left else "")
 
 
-def request_id(failures: list[FailedAddress]) -> str | None:
+def first_request_id(failures: list[FailedAddress]) -> str | None:
     """The first request id that the service gave, for a support ticket."""
-    ids = (f.error.request_id for f in failures if isinstance(f.error, PlatformError) and f.error.request_id)
-    return next(ids, None)
+    return next(filter(None, (request_id(failure.error) for failure in failures)), None)
 
 
-def _failures(failures: list[FailedAddress], paint: Palette) -> Iterator[str]:
+def _one_error(failures: list[FailedAddress], paint: Palette) -> Iterator[str]:
     first = failures[0]
     count = f" ({len(failures)} times)" if len(failures) > 1 else ""
     unknown = "outcome unknown: " if first.unknown else ""
     yield f"    {paint.red('!')} {unknown}{for_terminal(first.error.summary)}{count}"
     yield f"        at {failed_addresses(failures)}"
-    for line in (first.error.detail or "").splitlines():
-        yield f"        {for_terminal(line)}"
-    request = request_id(failures)
-    if request:
+    yield from (f"        {line}" for line in detail_lines(first.error))
+    if request := first_request_id(failures):
         yield f"        request id: {for_terminal(request)}{' (the first)' if len(failures) > 1 else ''}"
     if first.error.hint:
         yield f"        hint: {for_terminal(first.error.hint)}"

@@ -1,4 +1,4 @@
-"""ANSI colour as a value that the caller chooses. Colour only emphasises: no text means more in colour than without."""
+"""ANSI colour, switched on or off by the caller. Colour only emphasises: the text alone says everything."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """How to paint text; switched off, it leaves text as it is. Text is escaped before it is painted."""
+    """How to paint text; switched off, it returns the text unchanged. Escape text before you paint it."""
 
     enabled: bool
 
     def bold(self, text: str) -> str:
-        """What is to be seen first."""
+        """What to read first."""
         return self._paint("1", text)
 
     def dim(self, text: str) -> str:
-        """What may be passed over."""
+        """What can be skipped."""
         return self._paint("2", text)
 
     def red(self, text: str) -> str:
-        """What goes, or went wrong."""
+        """What is deleted, or went wrong."""
         return self._paint("31", text)
 
     def green(self, text: str) -> str:
-        """What comes into being."""
+        """What is created."""
         return self._paint("32", text)
 
     def yellow(self, text: str) -> str:
-        """What changes, or needs a look."""
+        """What changes, or needs attention."""
         return self._paint("33", text)
 
     def cyan(self, text: str) -> str:
-        """What is recorded and stays as it is."""
+        """What only changes a record, and hints."""
         return self._paint("36", text)
 
     def _paint(self, code: str, text: str) -> str:

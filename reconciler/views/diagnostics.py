@@ -1,4 +1,4 @@
-"""Diagnostics as text for people, for GitHub and for programs. One value, three renderings; none of them decides.
+"""Diagnostics as text for people, as annotations for GitHub and as JSON for programs.
 
 The text form shows the source line with a caret under what is meant:
 
@@ -9,8 +9,8 @@ The text form shows the source line with a caret under what is meant:
       |     ^^^^^
     hint: did you mean `format`? Fields: complete, csv, each, …
 
-Everything that comes from a file is escaped for where it lands: no control character reaches a terminal, and
-nothing that a manifest says becomes a workflow command.
+Text from a file is escaped for the place where it is shown: no control character reaches a terminal, and nothing in
+a manifest becomes a workflow command.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.diagnostics import Severity
 from reconciler.views.color import Palette
+from reconciler.views.error_text import hint_lines
 from reconciler.views.escape import for_terminal, for_workflow, for_workflow_property
 
 if TYPE_CHECKING:
@@ -29,25 +30,25 @@ if TYPE_CHECKING:
     from reconciler.core.diagnostics import Diagnostic, Span
 
 WIDEST_LINE = 120
-"""Columns of a source line that are shown; of a longer one, those around the caret."""
+"""Columns of a source line that are shown; a longer line is cut around the caret."""
 
 BEFORE_CARET = 40
 """Columns that a clipped line keeps before the caret."""
 
 MOST_ANNOTATIONS = 10
-"""GitHub shows ten of a kind for a step and drops the others without a word."""
+"""GitHub shows ten annotations of one kind for a step and drops the others without a message."""
 
 TAB = "    "
 
 
 def render(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
-    """All findings as text for people, a blank line between two; colour adds emphasis and nothing else."""
+    """All findings as text for people, with a blank line between them."""
     paint = Palette(color)
     return "\n\n".join("\n".join(_lines(each, paint)) for each in diagnostics)
 
 
 def render_github(diagnostics: Sequence[Diagnostic]) -> str:
-    """The findings as GitHub's workflow commands: annotations at the lines of a pull request, and how many more."""
+    """The findings as GitHub's workflow commands: the first as annotations in a pull request, the rest as a count."""
     lines = [_annotation(each) for each in diagnostics[:MOST_ANNOTATIONS]]
     more = len(diagnostics) - len(lines)
     if more:
@@ -56,7 +57,7 @@ def render_github(diagnostics: Sequence[Diagnostic]) -> str:
 
 
 def to_json(diagnostics: Sequence[Diagnostic]) -> list[Json]:
-    """The findings as JSON. Lines and columns count from 1, `end_column` is exclusive; all are null without a place."""
+    """The findings as JSON. Lines and columns count from 1, `end_column` is exclusive; without a place all are null."""
     return [_json(each) for each in diagnostics]
 
 
@@ -76,11 +77,11 @@ def _json(diagnostic: Diagnostic) -> Json:
 
 def _annotation(diagnostic: Diagnostic) -> str:
     span = diagnostic.span
-    properties = {"title": f"{diagnostic.severity.value}[{diagnostic.code}]"}
+    properties: dict[str, str | int] = {}
     if span is not None:
-        place = {"file": span.file, "line": span.line, "col": span.column, "endColumn": span.end_column}
-        properties = {**{name: str(value) for name, value in place.items()}, **properties}
-    text = ",".join(f"{name}={for_workflow_property(value)}" for name, value in properties.items())
+        properties = {"file": span.file, "line": span.line, "col": span.column, "endColumn": span.end_column}
+    properties["title"] = f"{diagnostic.severity.value}[{diagnostic.code}]"
+    text = ",".join(f"{name}={for_workflow_property(str(value))}" for name, value in properties.items())
     message = diagnostic.message if diagnostic.hint is None else f"{diagnostic.message}\nhint: {diagnostic.hint}"
     return f"::{diagnostic.severity.value} {text}::{for_workflow(message)}"
 
@@ -91,9 +92,7 @@ def _lines(diagnostic: Diagnostic, paint: Palette) -> list[str]:
     lines = [f"{head}: {paint.bold(for_terminal(diagnostic.message))}"]
     if diagnostic.span is not None:
         lines += _excerpt(diagnostic.span, paint, emphasis)
-    if diagnostic.hint is not None:
-        lines.append(f"{paint.cyan('hint:')} {for_terminal(diagnostic.hint)}")
-    return lines
+    return lines + hint_lines(diagnostic.hint, paint)
 
 
 def _emphasis(severity: Severity, paint: Palette) -> Callable[[str], str]:
@@ -119,7 +118,7 @@ def _excerpt(span: Span, paint: Palette, emphasis: Callable[[str], str]) -> list
 
 
 def _clipped(span: Span) -> tuple[str, int, int]:
-    """The source line as it is shown, the columns before the caret, and the columns of the caret."""
+    """The source line as it is shown, how many columns stand before the caret, and how many the caret takes."""
     start, end = span.column - 1, span.end_column - 1
     before, meant, after = (_shown(part) for part in (span.text[:start], span.text[start:end], span.text[end:]))
     if _width(before + meant + after) > WIDEST_LINE:
@@ -134,7 +133,7 @@ def _shown(text: str) -> str:
 
 
 def _head(text: str, columns: int) -> str:
-    """The beginning of a text, with an ellipsis for the rest if it needs more columns."""
+    """The text, cut to so many columns; the last one is then an ellipsis."""
     if columns < 1:
         return ""
     if _width(text) <= columns:
@@ -148,7 +147,7 @@ def _head(text: str, columns: int) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns that a terminal needs: wide characters take two, those that sit on the one before take none."""
+    """Columns that a terminal needs: a wide character takes two, a combining one takes none."""
     if text.isascii():
         return len(text)
     return sum(_columns(character) for character in text)

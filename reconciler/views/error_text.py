@@ -1,4 +1,4 @@
-"""An error as text for stderr: what, details, what to do next."""
+"""An error as text for stderr: what went wrong, the details, what to do next."""
 
 from __future__ import annotations
 
@@ -16,10 +16,23 @@ def render_error(error: ReconcilerError, *, color: bool) -> str:
     """`error: summary`, the detail indented, the service's request id if there is one, and the hint."""
     paint = Palette(color)
     lines = [f"{paint.red('error:')} {for_terminal(error.summary)}"]
-    if error.detail:
-        lines += [f"  {for_terminal(line)}".rstrip() for line in error.detail.splitlines()]
-    if isinstance(error, PlatformError) and error.request_id:
-        lines.append(f"  request id: {for_terminal(error.request_id)}")
-    if error.hint:
-        lines.append(f"{paint.cyan('hint:')} {for_terminal(error.hint)}")
+    lines += [f"  {line}".rstrip() for line in detail_lines(error)]
+    if request := request_id(error):
+        lines.append(f"  request id: {for_terminal(request)}")
+    lines += hint_lines(error.hint, paint)
     return "\n".join(lines)
+
+
+def detail_lines(error: ReconcilerError) -> list[str]:
+    """The lines of the error's detail, safe for a terminal."""
+    return [for_terminal(line) for line in (error.detail or "").splitlines()]
+
+
+def hint_lines(hint: str | None, paint: Palette) -> list[str]:
+    """The hint as one line; no line if there is no hint."""
+    return [f"{paint.cyan('hint:')} {for_terminal(hint)}"] if hint else []
+
+
+def request_id(error: ReconcilerError) -> str | None:
+    """The service's own name for the failed request, for a support ticket."""
+    return error.request_id if isinstance(error, PlatformError) else None

@@ -1,8 +1,8 @@
-r"""Text of others made harmless for where it lands: terminal, Markdown, workflow command.
+r"""Makes text from outside harmless for the place where it is shown: terminal, Markdown, workflow command.
 
-Names that end in URLs are checked when they are read; everything else that came from a manifest, a file or the API
-passes through here. Control codes (C0, C1), bidi overrides, invisible characters and line breaks become visible
-escapes such as `\x1b`; nothing is dropped, so that nothing can hide.
+Addresses and names that become part of a URL are checked when they are read; all other text from a manifest, a file
+or the API passes through here. Control codes (C0, C1), bidi overrides, invisible characters and line breaks become
+visible escapes such as `\x1b`; nothing is dropped, so nothing can hide.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from reconciler.core.wording import visible
 
 _RUNNER_COMMANDS = re.compile(r"##(?=\[|vso\[)")
-"""`##[command]` and `##vso[command]` are obeyed by CI runners anywhere in a line."""
+"""CI runners obey `##[command]` and `##vso[command]` anywhere in a line."""
 
 _BACKTICKS = re.compile(r"`+")
 
@@ -20,7 +20,7 @@ _BACKTICKS = re.compile(r"`+")
 def for_terminal(text: str) -> str:
     r"""One line that a terminal shows as it is and that no CI runner obeys.
 
-    GitHub's runner takes a line for a command when it begins with `::`, whatever blanks come first.
+    GitHub's runner takes a line for a command when it begins with `::`, with or without blanks before it.
     """
     shown = visible(text)
     if "##" in shown:
@@ -29,9 +29,9 @@ def for_terminal(text: str) -> str:
 
 
 def for_markdown(text: str) -> str:
-    r"""Inline code, in which GitHub reads no markup, HTML, mention or reference; safe in a table's cell as well.
+    r"""Inline code, in which GitHub reads no markup, HTML, mention or reference; also safe in a table's cell.
 
-    A vertical bar stands as `\|`, since a table is cut into cells before code is looked for.
+    A vertical bar becomes `\|`: GitHub cuts a table into cells before it looks for code.
     """
     shown = for_terminal(text).replace("|", r"\|")
     if not shown.strip():
@@ -42,20 +42,20 @@ def for_markdown(text: str) -> str:
 
 
 def for_runner(encoded: str) -> str:
-    r"""JSON in which no CI runner finds a command: `#` of `##[command]` spelled as `\u0023`, which means the same."""
+    r"""JSON in which no CI runner finds a command: the second `#` of `##` becomes `\u0023`, which means the same."""
     return encoded.replace("##", r"#\u0023") if "##" in encoded else encoded
 
 
 def longest_backticks(text: str) -> int:
-    """Length of the longest run of backticks: a fence must be longer."""
+    """The length of the longest run of backticks: a fence around the text must be longer."""
     return max((len(run) for run in _BACKTICKS.findall(text)), default=0)
 
 
 def for_workflow(text: str) -> str:
-    """The message of a GitHub workflow command: `%` and line breaks escaped as the runner unescapes them."""
+    """The message of a GitHub workflow command: `%` and line breaks escaped, as the runner expects them."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def for_workflow_property(text: str) -> str:
-    """A property (`file=…`) of a GitHub workflow command, in which colons and commas separate as well."""
+    """A property (`file=…`) of a GitHub workflow command, in which colons and commas are separators too."""
     return for_workflow(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,4 +1,4 @@
-"""A manifest made from what exists: text that `validate` accepts and that plans to nothing but imports."""
+"""A manifest made from existing batches: `validate` accepts it, and its plan holds only imports."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Observed
 
 FORMATS = frozenset({"json", "parquet", "csv"})
-"""What a manifest can say; a batch in another format is declared without one."""
+"""The formats that a manifest can name; a batch in another format is declared without one."""
 
 
 def discovered(name: str, dataset: str, batches: Sequence[Observed]) -> Iterator[str]:
-    """The lines of a manifest that declares the batches of an AEP dataset under `name` and imports each.
+    """The lines of a manifest that declares the batches of an AEP dataset under `name` and imports each of them.
 
-    A batch is named by its id: AEP knows no better name, and `moved` gives it one later.
+    A batch is named by its id: AEP has no better name, and `moved` can rename it later.
     """
     found = sorted(batches, key=lambda batch: (batch.created or 0, batch.id))
     yield f"dataset: {name}"
     yield f'id: "{dataset}"'
     yield "batches:" if found else "batches: {}"
     for batch in found:
-        form = batch.format if batch.format in FORMATS and batch.format != DEFAULT_FORMAT else None
-        yield f'  "{batch.id.lower()}": {{format: {form}}}' if form else f'  "{batch.id.lower()}":'
+        needs_format = batch.format in FORMATS - {DEFAULT_FORMAT}
+        yield f'  "{batch.id.lower()}":' + (f" {{format: {batch.format}}}" if needs_format else "")
     yield "imports:" if found else "imports: []"
     for batch in found:
         yield f'  - {{to: "{name}/{batch.id.lower()}", id: "{batch.id}"}}'

@@ -1,11 +1,12 @@
-"""What a plan found beside changes: conflicts, drift, orphans. As blocks of lines, safe for a terminal."""
+"""What a plan found beside changes: conflicts, drift, orphans. Blocks of lines, safe for a terminal."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from reconciler.core.ranges import fold
+from reconciler.core.ranges import address_ranges
+from reconciler.views.amounts import counted, undecided_creates
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -14,27 +15,27 @@ if TYPE_CHECKING:
     from reconciler.core.plans.plan import Drift, Plan
 
 MOST_ERRORS = 3
-"""Errors of the service that are shown for one batch."""
+"""How many of the service's errors are shown for one batch."""
 
 MOST_ORPHANS = 10
-"""Orphans that are named."""
+"""How many orphans are named; more are counted."""
 
 
 def conflicts(plan: Plan) -> Iterator[list[str]]:
-    """Each conflict: what and where it is declared, then the way on."""
+    """Each conflict: what it is and in which file, then what to do."""
     for each in plan.conflicts:
         file = f"  ({for_terminal(each.place.file)})" if each.place else ""
         yield [f"{for_terminal(each.address)}: {for_terminal(each.message)}{file}", f"hint: {for_terminal(each.hint)}"]
 
 
 def drift(plan: Plan) -> Iterator[list[str]]:
-    """Each batch that another hand changed, with the first errors of the service; runs of the same are folded."""
+    """Each batch that was changed by another hand, with the service's first errors; equal drift is shown as ranges."""
     for _, group in groupby(plan.drift, key=lambda each: (each.status, each.message, each.hint, each.errors)):
         alike = {each.address: each for each in group}
-        for piece in fold(list(alike)):
-            first = alike[piece.first]
-            batch = f"  {for_terminal(first.id)}" if piece.count == 1 else ""
-            yield [f"{for_terminal(piece.text)}{batch}  {for_terminal(first.message)}", *_details(first)]
+        for each in address_ranges(list(alike)):
+            first = alike[each.first]
+            batch = f"  {for_terminal(first.id)}" if each.count == 1 else ""
+            yield [f"{for_terminal(each.text)}{batch}  {for_terminal(first.message)}", *_details(first)]
 
 
 def _details(each: Drift) -> Iterator[str]:
@@ -47,17 +48,18 @@ def _details(each: Drift) -> Iterator[str]:
 
 
 def remarks(plan: Plan) -> Iterator[str]:
-    """What is no change and still to be known: orphans, and what an earlier run left undecided."""
+    """What is no change but should be known: orphans, and what an earlier run left undecided."""
     count = len(plan.orphans)
     if count:
-        what = "batch carries our marker and no record knows it"
-        if count > 1:
-            what = "batches carry our marker and no record knows them"
+        one, many = (
+            "batch carries our marker and no record knows it",
+            "batches carry our marker and no record knows them",
+        )
         named = [
             f"{for_terminal(o.id)} ({for_terminal(o.address or 'no address')})" for o in plan.orphans[:MOST_ORPHANS]
         ]
-        more = [f"{count - MOST_ORPHANS} more"] if count > MOST_ORPHANS else []
-        yield f"{count} {what}: {', '.join([*named, *more])}"
+        if count > MOST_ORPHANS:
+            named.append(f"{count - MOST_ORPHANS} more")
+        yield f"{counted(count, one, many)}: {', '.join(named)}"
     if plan.unsettled:
-        what = "create of an earlier run is" if plan.unsettled == 1 else "creates of an earlier run are"
-        yield f"{plan.unsettled} {what} undecided: `apply` looks before it sends anything"
+        yield f"{undecided_creates(plan.unsettled)}: `apply` looks before it sends anything"

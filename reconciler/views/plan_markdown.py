@@ -1,14 +1,14 @@
-"""A plan and an account as Markdown for a pull request or a job summary: fits a GitHub comment whatever their size.
+"""A plan and an account as Markdown for a pull request or a job summary: they always fit into a GitHub comment.
 
-Everything from others stands in fences and inline code, where GitHub reads no markup, mention or HTML.
+Text from outside stands in code blocks and inline code, where GitHub reads no markup, mention or HTML.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from reconciler.core.plans.plan import Action
@@ -19,102 +19,106 @@ from reconciler.views.plan_rows import by_dataset, rows
 from reconciler.views.plan_text import summary_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from reconciler.core.plans.events import Account
     from reconciler.core.plans.plan import Change, Plan
     from reconciler.views.plan_rows import Row
 
 MAX_CHARACTERS = 65_536
-"""A GitHub comment (libraries.md §4)."""
+"""The longest GitHub comment (libraries.md §4)."""
 
 MAX_BYTES = 262_144
-"""What the service stores of a comment."""
+"""What GitHub stores of a comment, in UTF-8."""
 
 RESERVED = 1_000
-"""Characters kept free for fences and for saying what was left out."""
+"""Characters kept free for fences and for what says how much was left out."""
 
 SHARE_OF_FINDINGS = 20_000
-"""Characters that conflicts may take, and drift: what a reviewer must see leaves room for what would be done."""
+"""Characters that conflicts may take, and as many for drift: the changes need room too."""
 
 SEE_ALL = "`reconciler plan` prints all of it, and `reconciler show FILE` does for a saved plan."
 
 
 @dataclass(slots=True)
-class _Page:
-    """Text that never grows beyond what a comment takes."""
+class _Comment:
+    """The text of a comment and the room that is left in it."""
 
     parts: list[str] = field(default_factory=list)
     characters: int = 0
     size: int = 0
 
     def add(self, text: str) -> None:
-        """Add what has been made to fit."""
+        """Add text; the caller has made sure that it fits."""
         self.parts.append(text)
-        self.characters += _units(text)
+        self.characters += _characters(text)
         self.size += len(text.encode(errors="surrogatepass"))
 
     def room(self) -> int:
-        """Characters that are left, each taken as the three bytes that it may need."""
+        """Characters that still fit, if each needs three bytes."""
         return min(MAX_CHARACTERS - self.characters, (MAX_BYTES - self.size) // 3) - RESERVED
 
 
-def _units(text: str) -> int:
-    """Characters as GitHub may count them: what lies beyond the basic plane counts twice."""
-    return len(text) + sum(1 for each in text if ord(each) > 0xFFFF) if not text.isascii() else len(text)  # noqa: PLR2004
+def _characters(text: str) -> int:
+    """Characters as GitHub may count them, in UTF-16: one beyond the basic plane counts twice."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", errors="surrogatepass")) // 2
 
 
 def render_plan(plan: Plan) -> str:
-    """The plan: a hidden marker for the comment that is updated in place, the headline, findings, then changes."""
+    """The plan: a hidden marker, by which a pipeline finds its comment again, then headline, findings and changes."""
     who = plan.identity
-    page = _Page()
+    comment = _Comment()
     marker = re.sub(r"[^A-Za-z0-9._-]", "_", who.environment)
-    page.add(f"<!-- reconciler:plan:{marker} -->\n")
-    page.add(f"### Plan for {for_markdown(who.environment)} of {for_markdown(who.project)}\n\n")
-    page.add(f"**{summary_line(plan)}**\n\nDigest: `{plan.digest}`\n")
-    _findings(page, "Conflicts, for a person to settle", conflicts(plan), len(plan.conflicts))
-    _findings(page, "Changed outside of the manifests", drift(plan), len(plan.drift))
+    comment.add(f"<!-- reconciler:plan:{marker} -->\n")
+    comment.add(f"### Plan for {for_markdown(who.environment)} of {for_markdown(who.project)}\n\n")
+    comment.add(f"**{summary_line(plan)}**\n\nDigest: `{plan.digest}`\n")
+    _findings(comment, "Conflicts, for a person to settle", conflicts(plan), len(plan.conflicts))
+    _findings(comment, "Changed outside of the manifests", drift(plan), len(plan.drift))
     for remark in remarks(plan):
-        page.add(f"\nNote: {for_markdown(remark)}\n")
-    _changes(page, plan)
-    return "".join(page.parts)
+        comment.add(f"\nNote: {for_markdown(remark)}\n")
+    _changes(comment, plan)
+    return "".join(comment.parts)
 
 
-def _findings(page: _Page, title: str, blocks: Iterator[list[str]], count: int) -> None:
+def _findings(comment: _Comment, title: str, blocks: Iterator[list[str]], count: int) -> None:
     if not count:
         return
-    body = _Fence(min(SHARE_OF_FINDINGS, page.room()))
+    body = _CodeBlock(min(SHARE_OF_FINDINGS, comment.room()))
     left = 0
     for head, *notes in blocks:
-        left += not body.take([f"! {head}", *(f"      {note}" for note in notes)])
-    page.add(f"\n**{title}** ({count})\n\n{body.text('diff')}")
+        if not body.take([f"! {head}", *(f"      {note}" for note in notes)]):
+            left += 1
+    comment.add(f"\n**{title}** ({count})\n\n{body.text('diff')}")
     if left:
-        page.add(f"\n… and {left} more of these. {SEE_ALL}\n")
+        comment.add(f"\n… and {left} more of these. {SEE_ALL}\n")
 
 
-def _changes(page: _Page, plan: Plan) -> None:
-    """One collapsed part per dataset, as long as there is room; what is left out is counted."""
+def _changes(comment: _Comment, plan: Plan) -> None:
+    """One collapsed section per dataset, as long as there is room; what is left out is counted."""
     datasets = left = 0
     for dataset, changes in by_dataset(plan.changes):
-        if page.room() < RESERVED:
+        if comment.room() < RESERVED:
             datasets, left = datasets + 1, left + len(changes)
         else:
-            _dataset(page, dataset, changes)
+            _dataset(comment, dataset, changes)
     if left:
-        page.add(f"\n… and {left} changes of {datasets} more datasets. {SEE_ALL}\n")
+        comment.add(f"\n… and {left} changes of {datasets} more datasets. {SEE_ALL}\n")
 
 
-def _dataset(page: _Page, dataset: str, changes: list[Change]) -> None:
-    body = _Fence(page.room() - RESERVED)
+def _dataset(comment: _Comment, dataset: str, changes: list[Change]) -> None:
+    body = _CodeBlock(comment.room() - RESERVED)
     left = 0
     for row in rows(changes):
-        left += 0 if body.take(list(_row(row))) else row.count
+        if not body.take(list(_row(row))):
+            left += row.count
     counts = Counter(change.action for change in changes)
     told = ", ".join(f"{count} {action.value}" for action, count in sorted(counts.items()))
-    page.add(f"\n<details><summary><code>{_html(dataset)}</code>: {told}</summary>\n\n{body.text('diff')}")
+    comment.add(
+        f"\n<details><summary><code>{html.escape(dataset, quote=False)}</code>: {told}</summary>\n\n{body.text('diff')}"
+    )
     if left:
-        page.add(f"\n… and {left} more changes of this dataset. {SEE_ALL}\n")
-    page.add("\n</details>\n")
+        comment.add(f"\n… and {left} more changes of this dataset. {SEE_ALL}\n")
+    comment.add("\n</details>\n")
 
 
 def _row(row: Row) -> Iterator[str]:
@@ -124,7 +128,7 @@ def _row(row: Row) -> Iterator[str]:
 
 
 def _lead(action: Action) -> str:
-    """What a line begins with: GitHub colours `+`, `-` and `!` in the first column."""
+    """What a line begins with: GitHub colours lines with `+`, `-` or `!` in the first column."""
     match action:
         case Action.CREATE | Action.DELETE:
             return action.symbol
@@ -136,27 +140,26 @@ def _lead(action: Action) -> str:
 
 def account_markdown(account: Account) -> str:
     """The account of an apply, for a job summary."""
-    page = _Page()
-    page.add(f"### {complete_line(account)}\n\n")
-    body = _Fence(page.room())
-    left = sum(not body.take([line]) for line in account_lines(account, color=False))
-    page.add(body.text("text"))
+    comment = _Comment()
+    comment.add(f"### {complete_line(account)}\n\n")
+    body = _CodeBlock(comment.room())
+    left = sum(1 for line in account_lines(account, color=False) if not body.take([line]))
+    comment.add(body.text("text"))
     if left:
-        page.add(f"\n… and {left} more lines, which the log of the run has.\n")
-    return "".join(page.parts)
+        comment.add(f"\n… and {left} more lines, which the log of the run has.\n")
+    return "".join(comment.parts)
 
 
-class _Fence:
-    """A fenced block with a budget in characters. Once something did not fit, nothing more is taken."""
+class _CodeBlock:
+    """A code block with room for so many characters. Once something did not fit, nothing more is taken."""
 
     def __init__(self, room: int) -> None:
         self.room = room
         self.lines: list[str] = []
 
-    def take(self, lines: Iterable[str]) -> bool:
-        """Whether the lines fitted, all of them."""
-        lines = list(lines)
-        self.room -= sum(_units(line) + 1 for line in lines)
+    def take(self, lines: list[str]) -> bool:
+        """Add the lines if all of them fit, and say whether they did."""
+        self.room -= sum(_characters(line) + 1 for line in lines)
         if self.room < 0:
             self.room = -1
             return False
@@ -166,8 +169,4 @@ class _Fence:
     def text(self, language: str) -> str:
         """The block, its fence longer than any run of backticks inside."""
         fence = "`" * max(3, 1 + max(map(longest_backticks, self.lines), default=0))
-        return "\n".join(chain((f"{fence}{language}",), self.lines, (fence,))) + "\n"
-
-
-def _html(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return "\n".join([f"{fence}{language}", *self.lines, fence]) + "\n"

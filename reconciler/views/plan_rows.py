@@ -1,7 +1,7 @@
-"""The changes of a plan as rows for people: runs of addresses with the same action, reason and attributes are one row.
+"""The changes of a plan as rows for people: changes with the same action, reason and attributes are one row.
 
-Text and Markdown are made of these rows. Every text in them is safe for a terminal. Nothing is built per batch that a
-range hides: 100,000 creates from one manifest are one row.
+Text and Markdown are made from these rows. Every text in them is safe for a terminal. A row names its addresses as
+ranges: 100,000 creates from one manifest are one row and one line.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Spec
-from reconciler.core.plans.attributes import Attribute, Facts, attributes_of, changed
+from reconciler.core.plans.attributes import Facts, attributes_of, changed
 from reconciler.core.plans.plan import Action, Reason
-from reconciler.core.ranges import fold
-from reconciler.views.amounts import amount
+from reconciler.core.ranges import address_ranges
+from reconciler.views.amounts import amount, counted
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -23,24 +23,25 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Json, Record
     from reconciler.core.plans.plan import Change
+    from reconciler.core.ranges import AddressRange
 
 LONGEST_VALUE = 300
-"""Characters of one attribute's value that are shown."""
+"""Characters that are shown of one attribute's value."""
 
 MOST_NAMED = 3
-"""Addresses of one row up to which each is listed with its batch."""
+"""Up to so many addresses, a row lists each with its batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Changes that are told together."""
+    """Changes that are shown together."""
 
     action: Action
     reason: Reason
     labels: tuple[str, ...]
-    """Addresses and ranges, one a line."""
+    """Addresses and ranges, one for each line."""
     notes: tuple[str, ...]
-    """Attributes, and what else is to be known, one a line."""
+    """Attributes, and what else to know, one for each line."""
     count: int
     """How many changes."""
 
@@ -53,15 +54,15 @@ def by_dataset(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
 
 def rows(changes: Sequence[Change]) -> list[Row]:
     """The rows of one dataset's changes, in the order of their first addresses."""
-    outliner = _Outliner()
+    comparable = _ComparableRecords()
     alike: dict[tuple[object, ...], list[Change]] = {}
     for change in changes:
         key = (
             change.action,
             change.reason,
-            outliner.outline(change.before, change.address) if change.action is not Action.CREATE else None,
-            outliner.outline(change.after, change.address),
-            _from(change),
+            comparable.key(change.before, change.address) if change.action is not Action.CREATE else None,
+            comparable.key(change.after, change.address),
+            _previous_parent(change),
             not change.withdraw,
             not change.predecessors,
             not change.uploads,
@@ -71,20 +72,18 @@ def rows(changes: Sequence[Change]) -> list[Row]:
     return [_row(group) for group in alike.values()]
 
 
-def _from(change: Change) -> str | None:
+def _previous_parent(change: Change) -> str | None:
+    """The address that the record is moved from, without its last part."""
     return None if change.previous_address is None else change.previous_address.rpartition("/")[0]
 
 
 def _row(group: list[Change]) -> Row:
     first = group[0]
-    if first.action is Action.CREATE:
-        notes = [", ".join(map(_set, _attributes(group)))]
-    else:
-        notes = [*map(_changed, _attributes(group))]
-    return Row(first.action, first.reason, tuple(_labels(group)), (*notes, *_further(group)), len(group))
+    notes = (*_attribute_notes(group), *_other_notes(group))
+    return Row(first.action, first.reason, tuple(_labels(group)), notes, len(group))
 
 
-# -- what stands in front
+# -- labels
 
 
 def _labels(group: list[Change]) -> list[str]:
@@ -93,15 +92,18 @@ def _labels(group: list[Change]) -> list[str]:
     if group[0].previous_address is not None:
         return [_moved_range(group)]
     at = {change.address: change for change in group}
-    return [_named(at[piece.first]) if piece.count == 1 else piece.text for piece in fold(list(at))]
+    return [_named(at[each.first]) if each.count == 1 else each.text for each in address_ranges(list(at))]
 
 
 def _moved_range(group: list[Change]) -> str:
-    old = fold(sorted(change.previous_address or change.address for change in group))
-    new = fold([change.address for change in group])
-    return " → ".join(
-        side[0].text if len(side) == 1 else f"{side[0].first} and {len(group) - 1} more" for side in (old, new)
-    )
+    old = address_ranges(sorted(change.previous_address or change.address for change in group))
+    new = address_ranges([change.address for change in group])
+    return f"{_one_label(old, len(group))} → {_one_label(new, len(group))}"
+
+
+def _one_label(ranges: list[AddressRange], count: int) -> str:
+    first = ranges[0]
+    return first.text if len(ranges) == 1 else f"{first.first} and {count - 1} more"
 
 
 def _named(change: Change) -> str:
@@ -128,36 +130,33 @@ def _identity(change: Change) -> str:
             return old
 
 
-# -- what stands below
+# -- notes
 
 
-def _attributes(group: list[Change]) -> tuple[Attribute, ...]:
+def _attribute_notes(group: list[Change]) -> list[str]:
+    """What is created, as one line; or what changes, one line for each attribute."""
     first = group[0]
     after = _facts([change.after for change in group], first.address)
     if after is None:
-        return ()
+        return []
     if first.action is Action.CREATE:
-        return attributes_of(after)
+        return [", ".join(f"{for_terminal(each.name)}: {_value(each.after)}" for each in attributes_of(after))]
     before = _facts([change.before for change in group], first.address)
-    return () if before is None else changed(before, after)
+    if before is None:
+        return []
+    return [
+        f"{for_terminal(each.name)}: {_value(each.before)} → {_value(each.after)}" for each in changed(before, after)
+    ]
 
 
 def _facts(records: list[Record | None], address: str) -> Facts | None:
-    """What to show for records that are told together; `{key}` only where they really differ by it."""
+    """What to show for records of one row; `{key}` stands in it only if the records differ by their keys."""
     first = records[0]
     if first is None:
         return None
     same = all(each is not None and (each.spec is first.spec or each.spec == first.spec) for each in records)
     facts = Facts.of(first)
     return facts if same else replace(facts, spec=_generic(first.spec, address))
-
-
-def _set(each: Attribute) -> str:
-    return f"{for_terminal(each.name)}: {_value(each.after)}"
-
-
-def _changed(each: Attribute) -> str:
-    return f"{for_terminal(each.name)}: {_value(each.before)} → {_value(each.after)}"
 
 
 def _value(value: Json) -> str:
@@ -169,8 +168,8 @@ def _value(value: Json) -> str:
     return f"{shown[:LONGEST_VALUE]}… ({len(shown)} characters)"
 
 
-def _further(group: list[Change]) -> Iterator[str]:
-    """Batches that are replayed or withdrawn, by id as long as they are few."""
+def _other_notes(group: list[Change]) -> Iterator[str]:
+    """What is replayed, uploaded, completed and withdrawn; batches by id as long as they are few."""
     first = group[0]
     named = len(group) <= MOST_NAMED
     replayed = [each for change in group for each in change.predecessors]
@@ -179,8 +178,8 @@ def _further(group: list[Change]) -> Iterator[str]:
         yield f"replays {_ids(replayed)}" if named else f"replays {len(replayed)} batches"
     uploads = [file for change in group for file in change.uploads]
     if uploads:
-        size = amount(sum(file.size for file in uploads))
-        yield f"uploads {len(uploads)} file{'s' if len(uploads) > 1 else ''} ({size})" + ", completes" * first.completes
+        files, size = counted(len(uploads), "file", "files"), amount(sum(file.size for file in uploads))
+        yield f"uploads {files} ({size}){', completes' if first.completes else ''}"
     elif first.completes:
         yield "completes"
     plain_delete = first.action is Action.DELETE and all(c.before and c.withdraw == (c.before.id,) for c in group)
@@ -192,17 +191,18 @@ def _ids(ids: Sequence[str]) -> str:
     return ", ".join(map(for_terminal, ids))
 
 
-class _Outliner:
-    """Records as comparable values, in which the address's own keys stand as `{key}`: what one entry made is alike.
+class _ComparableRecords:
+    """Records as values that are equal if the records can share a row: their address's own keys stand as `{key}`.
 
-    Lives for one dataset's changes, which hold the specs that it knows by identity.
+    Addresses often share one spec object, so its text is kept by `id()`. That is safe as long as the changes, which
+    hold the specs, are alive.
     """
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
 
-    def outline(self, record: Record | None, address: str) -> tuple[object, ...] | None:
-        """What must be equal for two records to be told together."""
+    def key(self, record: Record | None, address: str) -> tuple[object, ...] | None:
+        """What must be equal for two records to share a row."""
         if record is None:
             return None
         return (self._text(record.spec, address), record.dataset, record.on_remove, record.generation > 1)
@@ -215,23 +215,26 @@ class _Outliner:
 
 
 ORDINALS = ("first key", "second key", "third key", "fourth key", "fifth key")
-"""How a plan names the keys of an address that a tag repeats: the manifest's own names are not in the record."""
+"""How a plan names the keys of an address that a tag repeats: a record does not hold the manifest's own names."""
 
 
 def _generic(spec: Spec, address: str) -> Spec:
-    """The spec with the address's own keys as `{key}` in its tags."""
+    """The spec with the address's own keys as `{key}` in its tags.
+
+    A short key, such as `1`, is only replaced where it is the whole value.
+    """
     tags = spec.get("tags")
     keys = address.split("/")[2:]
     if not tags or not keys:
         return spec
-    names = ["{key}"] if len(keys) == 1 else [f"{{{word}}}" for word, _ in zip(ORDINALS, keys, strict=False)]
+    names = ["{key}"] if len(keys) == 1 else [f"{{{word}}}" for word in ORDINALS]
 
-    def put(text: str) -> str:
+    def with_names(text: str) -> str:
         for key, name in zip(keys, names, strict=False):
             if text == key or len(key) >= len("2026-01"):
                 text = text.replace(key, name)
         return text
 
     generic = Spec(**spec)
-    generic["tags"] = {name: [put(value) for value in values] for name, values in tags.items()}
+    generic["tags"] = {name: [with_names(value) for value in values] for name, values in tags.items()}
     return generic

@@ -1,4 +1,4 @@
-"""A plan as text for a person who reviews it: short, in the order of addresses, runs folded, Terraform's last line."""
+"""A plan as text for a reviewer: short, by dataset and address, equal changes together, Terraform's last line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from reconciler.views.plan_rows import Row
 
 MOST_FINDINGS = 50
-"""Conflicts, and as many lines of drift, that are shown; what is beyond is counted."""
+"""How many conflicts are shown, and how many blocks of drift; more are counted."""
 
 
 def render_plan(plan: Plan, *, color: bool, verbose: bool = False) -> Iterator[str]:
-    """The plan, line by line; `verbose` adds how Catalog was read and every line of drift."""
+    """The plan, line by line; `verbose` adds how Catalog was read and shows all conflicts and drift."""
     paint = Palette(color)
     who = plan.identity
     where = who.environment if who.environment == who.sandbox else f"{who.environment} (sandbox {who.sandbox})"
@@ -37,16 +37,17 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False) -> Iterator[s
         for _, changes in by_dataset(plan.changes):
             for row in rows(changes):
                 yield from _row(row, paint)
-    for number, remark in enumerate(remarks(plan)):
-        yield from ("",) if number == 0 else ()
-        yield f"Note: {remark}"
+    notes = [f"Note: {remark}" for remark in remarks(plan)]
+    if notes:
+        yield ""
+        yield from notes
     yield ""
     yield paint.bold(summary_line(plan))
     yield f"Digest: {plan.digest}"
 
 
 def summary_line(plan: Plan) -> str:
-    """Terraform's last line, which people and tools read (design §7)."""
+    """Terraform's last line, which people and tools read (design.md §7)."""
     if not plan.has_changes:
         return _no_changes(plan)
     count = plan.summary
@@ -70,38 +71,40 @@ def _no_changes(plan: Plan) -> str:
     return "No changes. Every declared batch is recorded and in Catalog."
 
 
-def painted(action: Action, paint: Palette) -> str:
-    """The symbol of an action in its colour."""
+def symbol_column(action: Action, paint: Palette) -> str:
+    """The symbol of an action in its colour, on the right of three columns."""
+    blanks = " " * (3 - len(action.symbol))
+    return f"{blanks}{_color(action, paint)(action.symbol)}"
+
+
+def _color(action: Action, paint: Palette) -> Callable[[str], str]:
     match action:
         case Action.CREATE:
-            return paint.green(action.symbol)
+            return paint.green
         case Action.DELETE | Action.REPLACE:
-            return paint.red(action.symbol)
+            return paint.red
         case Action.UPDATE | Action.FORGET:
-            return paint.yellow(action.symbol)
+            return paint.yellow
         case Action.ADOPT | Action.IMPORT | Action.MOVE:
-            return paint.cyan(action.symbol)
+            return paint.cyan
 
 
 def _row(row: Row, paint: Palette) -> Iterator[str]:
-    symbol = " " * (3 - len(row.action.symbol)) + painted(row.action, paint)
-    for label in row.labels:
-        yield f"  {symbol} {label}  {paint.dim(f'# {row.reason.value}')}"
-    for note in row.notes:
-        yield f"        {note}"
+    symbol, reason = symbol_column(row.action, paint), paint.dim(f"# {row.reason.value}")
+    yield from (f"  {symbol} {label}  {reason}" for label in row.labels)
+    yield from (f"        {note}" for note in row.notes)
 
 
 def _findings(title: str, blocks: Iterator[list[str]], color: Callable[[str], str], most: int | None) -> Iterator[str]:
-    """Blocks under a title, `!` in front of each; beyond `most` they are counted."""
-    left = 0
-    for number, (head, *notes) in enumerate(blocks):
-        if most is not None and number >= most:
-            left += 1
-            continue
-        if number == 0:
-            yield ""
-            yield color(title)
+    """The first blocks under a title, with `!` in front of each, and how many more there are; None: all blocks."""
+    found = list(blocks)
+    if not found:
+        return
+    yield ""
+    yield color(title)
+    shown = found[:most]
+    for head, *notes in shown:
         yield f"    {color('!')} {head}"
         yield from (f"        {note}" for note in notes)
-    if left:
+    if left := len(found) - len(shown):
         yield f"      and {left} more: `-v` shows them"

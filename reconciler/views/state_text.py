@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from reconciler.core.errors import ReconcilerError
 from reconciler.core.plans.plan import Action
 from reconciler.core.states.lines import fields_of
+from reconciler.views.amounts import undecided_creates
 from reconciler.views.escape import for_terminal
 
 if TYPE_CHECKING:
@@ -18,34 +19,18 @@ if TYPE_CHECKING:
     from reconciler.core.plans.plan import Plan
 
 
-class Checked(Protocol):
-    """What `state check` found."""
-
-    @property
-    def plan(self) -> Plan:
-        """What an apply would do."""
-
-    @property
-    def unsettled(self) -> int:
-        """Open intents of an earlier run."""
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether state, journal and Catalog tell one story."""
-
-
 def list_text(records: Mapping[str, Record]) -> Iterator[str]:
     """Address, id and generation of each record, aligned."""
     ids = {address: for_terminal(records[address].id) for address in sorted(records)}
-    wide, wider = max(map(len, ids), default=0), max(map(len, ids.values()), default=0)
+    address_width, id_width = max(map(len, ids), default=0), max(map(len, ids.values()), default=0)
     for address, batch in ids.items():
-        yield f"{address:<{wide}}  {batch:<{wider}}  generation {records[address].generation}"
+        yield f"{address:<{address_width}}  {batch:<{id_width}}  generation {records[address].generation}"
 
 
 def show_text(record: Record, observed: Observed | None = None) -> Iterator[str]:
-    """All that is known of one record and, where Catalog was asked, of its batch."""
+    """All that is known of one record and, if Catalog was asked, of its batch."""
     yield record.address
-    for name, value in sorted(record_json(record).items()):
+    for name, value in sorted(fields_of(record).items()):
         if name != "address":
             yield f"  {name}: {_value(value)}"
     if observed is not None:
@@ -61,14 +46,19 @@ def _value(value: Json) -> str:
     return for_terminal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True))
 
 
-def record_json(record: Record) -> dict[str, Json]:
-    """The fields of a line of the state file."""
-    return fields_of(record)
+def show_json(record: Record) -> str:
+    """The fields of the record as in its line of the state file."""
+    return json.dumps(fields_of(record), indent=2, sort_keys=True)
 
 
-def check_text(report: Checked) -> Iterator[str]:
-    """What disagrees between state, journal and Catalog, one line each."""
-    plan = report.plan
+def check_text(plan: Plan) -> list[str]:
+    """What disagrees between state, journal and Catalog; one line says so if nothing does."""
+    return list(_contradictions(plan)) or [
+        f"State, journal and Catalog agree: {plan.recorded} recorded, {plan.declared} declared."
+    ]
+
+
+def _contradictions(plan: Plan) -> Iterator[str]:
     for conflict in plan.conflicts:
         yield f"! {for_terminal(conflict.address)}: {for_terminal(conflict.message)}"
         yield f"    hint: {for_terminal(conflict.hint)}"
@@ -81,28 +71,25 @@ def check_text(report: Checked) -> Iterator[str]:
     for orphan in plan.orphans:
         said = f", made for {for_terminal(orphan.address)}" if orphan.address else ""
         yield f"! batch {for_terminal(orphan.id)} carries our marker{said}, and no record knows it"
-    if report.unsettled:
-        what = "create of an earlier run is" if report.unsettled == 1 else "creates of an earlier run are"
-        yield f"! {report.unsettled} {what} undecided: run `apply`"
-    if report.is_sound:
-        yield f"State, journal and Catalog agree: {plan.recorded} recorded, {plan.declared} declared."
+    if plan.unsettled:
+        yield f"! {undecided_creates(plan.unsettled)}: run `apply`"
 
 
-def output_text(ids: Mapping[str, str]) -> str:
-    """`address id`, aligned, one a line."""
-    wide = max(map(len, ids), default=0)
-    return "".join(f"{address:<{wide}} {for_terminal(ids[address])}\n" for address in sorted(ids))
+def output_text(ids: Mapping[str, str]) -> list[str]:
+    """`address id` lines, aligned."""
+    width = max(map(len, ids), default=0)
+    return [f"{address:<{width}} {for_terminal(ids[address])}" for address in sorted(ids)]
 
 
-def output_json(ids: Mapping[str, str]) -> str:
-    """`{"address": "id"}`."""
-    return json.dumps(dict(ids), indent=2, sort_keys=True) + "\n"
+def output_json(ids: Mapping[str, str]) -> list[str]:
+    """One object, `{"address": "id"}`."""
+    return [json.dumps(dict(ids), indent=2, sort_keys=True)]
 
 
-def output_env(ids: Mapping[str, str]) -> str:
-    """`KEY='id'` for a shell, KEY being the address in capitals with `_` for everything else.
+def output_env(ids: Mapping[str, str]) -> list[str]:
+    """`KEY='id'` lines for a shell. KEY is the address in capitals, with `_` for what is no letter or digit.
 
-    Raises `ReconcilerError` when two addresses have one KEY, or an id could not be a shell variable's value.
+    Raises `ReconcilerError` if two addresses have the same KEY, or if an id cannot be the value of a shell variable.
     """
     taken: dict[str, str] = {}
     lines = []
@@ -114,8 +101,8 @@ def output_env(ids: Mapping[str, str]) -> str:
                 hint="name one of them with a GLOB, or use `--format json`",
             )
         taken[key] = address
-        lines.append(f"{key}={_quoted(address, ids[address])}\n")
-    return "".join(lines)
+        lines.append(f"{key}={_quoted(address, ids[address])}")
+    return lines
 
 
 def _variable(address: str) -> str:

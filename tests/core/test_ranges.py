@@ -1,4 +1,4 @@
-"""Runs of addresses as ranges: nothing is hidden that a person could not count."""
+"""Addresses as ranges: what a range hides, a person can count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.ranges import MOST_PIECES, fold, runs
+from reconciler.core.ranges import MOST_RANGES, address_ranges, runs
 
 
 def days(count: int, step: int = 1) -> list[str]:
@@ -18,7 +18,7 @@ def days(count: int, step: int = 1) -> list[str]:
 
 
 def texts(addresses: list[str]) -> list[str]:
-    return [piece.text for piece in fold(sorted(addresses))]
+    return [each.text for each in address_ranges(sorted(addresses))]
 
 
 def test_days_in_a_row_are_a_range() -> None:
@@ -71,18 +71,18 @@ def test_a_product_with_a_hole_is_told_by_its_first_dimension() -> None:
 
 def test_what_would_be_too_many_lines_is_one_that_says_so() -> None:
     many = [f"l/b/{day}" for number, day in enumerate(days(900)) if number % 3 != number % 2]
-    (piece,) = fold(many)
-    assert piece.text == f"{many[0]} … {many[-1].removeprefix('l/b/')} ({len(many)}, with gaps)"
-    assert piece.count == len(many)
+    (only,) = address_ranges(many)
+    assert only.text == f"{many[0]} … {many[-1].removeprefix('l/b/')} ({len(many)}, with gaps)"
+    assert only.count == len(many)
 
 
-def test_a_hundred_thousand_fold_at_once() -> None:
+def test_a_hundred_thousand_are_one_range_at_once() -> None:
     start = date(1900, 1, 1)
     addresses = [f"l/d/{(start + timedelta(number)).isoformat()}" for number in range(100_000)]
     began = perf_counter()
-    (piece,) = fold(addresses)
+    (only,) = address_ranges(addresses)
     assert perf_counter() - began < 30, "not quadratic"
-    assert piece.count == 100_000
+    assert only.count == 100_000
 
 
 KEYS = st.one_of(
@@ -96,12 +96,12 @@ KEYS = st.one_of(
 @given(st.sets(st.lists(KEYS, min_size=1, max_size=2).map(lambda keys: "/".join(["l/b", *keys]))))
 def test_every_address_is_counted_once_and_order_is_kept(addresses: set[str]) -> None:
     ordered = sorted(addresses)
-    pieces = fold(ordered)
-    assert sum(piece.count for piece in pieces) == len(ordered)
-    assert [piece.first for piece in pieces] == sorted(piece.first for piece in pieces)
-    assert all(piece.first in addresses for piece in pieces)
-    assert all(piece.text == piece.first for piece in pieces if piece.count == 1)
-    assert len(pieces) <= 4 * MOST_PIECES
+    found = address_ranges(ordered)
+    assert sum(each.count for each in found) == len(ordered)
+    assert [each.first for each in found] == sorted(each.first for each in found)
+    assert all(each.first in addresses for each in found)
+    assert all(each.text == each.first for each in found if each.count == 1)
+    assert len(found) <= 4 * MOST_RANGES
 
 
 @given(st.sets(KEYS))

@@ -1,4 +1,4 @@
-"""The lock: one holder, a message that names it, and nothing left behind by a killed one."""
+"""The lock: one holder, a message that names the holder, and no lock left after a kill."""
 
 from __future__ import annotations
 

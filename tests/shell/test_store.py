@@ -1,4 +1,4 @@
-"""The state directory under a failing disk, a dying process and a careless hand: whole, or refused, never another."""
+"""The state directory under failing disks, crashes and changed files: the state is loaded whole or refused."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_a_journal_that_contradicts_the_state_says_that_it_is_of_another_one(tmp
     assert "begun on another version of the state" in (caught.value.detail or "")
 
 
-def test_a_journal_of_another_state_is_folded_all_the_same(tmp_path: Path) -> None:
+def test_a_journal_of_another_state_is_replayed_all_the_same(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     append(store, (Done(ONE),))
     store.path.write_bytes(dump(state_of(TWO)))
@@ -452,7 +452,7 @@ def test_a_refused_commit_leaves_a_whole_state_and_the_journal_and_no_temp(stays
 
 
 class Remote:
-    """What AEP has: batches by external id. It never forgets and never makes one twice."""
+    """AEP in small: batches by external id. It fails the test if one is created twice."""
 
     def __init__(self) -> None:
         self.batches: dict[str, str] = {}
@@ -485,7 +485,7 @@ async def run_once(store: Store, remote: Remote, wanted: tuple[Record, ...], pro
 
 
 def crashed(disk: FragileDisk, at: int, remote: Remote, promised: dict[str, Record]) -> bool:
-    """Run, killed at an effect; whether it came that far."""
+    """Run until a crash at an effect; whether the run came that far."""
     disk.break_at = at
     with suppress(Killed):
         asyncio.run(run_once(Store(PATH, WHO, disk), remote, (ONE, TWO), promised))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.errors import Refused, SettingsInvalid
 from reconciler.core.plans.plan import Action
-from reconciler.core.ranges import fold
+from reconciler.core.ranges import address_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -183,7 +183,7 @@ def _shown(excess: tuple[Change, ...], approved: Mapping[str, Change]) -> list[s
 def _differences(excess: tuple[Change, ...], approved: Mapping[str, Change]) -> Iterator[str]:
     told = ((change, _why(approved.get(change.address), change)) for change in excess)
     for (action, why), group in groupby(told, key=lambda pair: (pair[0].action, pair[1])):
-        for piece in fold([change.address for change, _ in group]):
+        for piece in address_ranges([change.address for change, _ in group]):
             yield f"{action.symbol} {piece.text}: {why}"
 
 

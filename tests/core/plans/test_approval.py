@@ -33,7 +33,7 @@ A = "loyalty/daily"
 
 def approved(plan: Plan) -> Plan:
     """As it comes out of a plan file."""
-    return parse_plan(b"".join(dump_plan(plan)))
+    return parse_plan(dump_plan(plan).encode())
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def saved(plan: Plan) -> bytes:
-    return b"".join(dump_plan(plan))
+    return dump_plan(plan).encode()
 
 
 def as_document(plan: Plan) -> Any:

@@ -23,7 +23,7 @@ def _text(plan: Plan) -> str:
 
 
 def _json(plan: Plan) -> str:
-    written = b"".join(plan_json.dump_plan(plan)).decode()
+    written = plan_json.dump_plan(plan)
     return written.replace(f'"reconciler_version":"{__version__}"', '"reconciler_version":"0"')
 
 

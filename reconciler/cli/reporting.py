@@ -1,4 +1,4 @@
-"""What an apply tells while it goes and at its end, as text for people or as Terraform's event stream."""
+"""What an apply says while it runs and at its end, as text for people or as Terraform's event stream."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """Follows one apply from its plan to its account."""
+    """Follows one apply from its plan to its account, and writes what it says."""
 
     def show(self, plan: Plan) -> None:
-        """Say what will be done."""
+        """Show what will be done."""
         ...
 
     def listen(self, event: Event) -> None:
-        """Say what happens."""
+        """Show what happens."""
         ...
 
     def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:
-        """Give the account; `error` is what went wrong after the run itself."""
+        """Show the account; `error` is what went wrong after the run itself."""
         ...
 
     def not_begun(self, error: ReconcilerError | None) -> None:
-        """Say that nothing was done and why, where the result itself has to say so; None: it was interrupted."""
+        """End a run that changed nothing: because of the error, or of a signal if there is none."""
         ...
 
 
 def reporter(invocation: Invocation, form: str) -> Reporter:
     """The reporter for `--format`."""
-    return _Json(invocation) if form == "json" else _Text(invocation)
+    return _JsonReporter(invocation) if form == "json" else _TextReporter(invocation)
 
 
-class _Text:
-    """The plan and the account are the result; what happens in between goes to stderr."""
+class _TextReporter:
+    """The plan and the account go to stdout, what happens in between to stderr."""
 
     def __init__(self, invocation: Invocation) -> None:
-        from reconciler.views.apply_text import Progress
+        from reconciler.views.apply_text import ProgressLines
 
         self.console = invocation.console
-        self.progress = Progress(self.console.color_err, monotonic, verbose=bool(self.console.verbose))
+        self.progress = ProgressLines(self.console.color_err, monotonic, verbose=bool(self.console.verbose))
 
     def show(self, plan: Plan) -> None:
         from reconciler.views.plan_text import render_plan
@@ -59,20 +59,21 @@ class _Text:
         if lines := list(self.progress.lines(event)):
             self.console.err(lines)
 
-    def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:  # noqa: ARG002  (stderr tells it)
+    def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:  # noqa: ARG002  (stderr shows it)
         from reconciler.views.apply_text import account_lines
+        from reconciler.views.escape import for_terminal
 
         if done.account is not None:
-            # Said twice: a log keeps only one of the streams, and these ids are written down nowhere else.
-            self.console.err(f"{address} {batch}" for address, batch in sorted(done.account.unrecorded))
+            # On both streams: a log may keep only one of them, and these ids stand nowhere else.
+            self.console.err(f"{address} {for_terminal(batch)}" for address, batch in sorted(done.account.unrecorded))
             self.console.out(account_lines(done.account, color=self.console.color))
 
     def not_begun(self, error: ReconcilerError | None) -> None:
-        pass  # stderr tells it
+        pass  # stderr shows it
 
 
-class _Json:
-    """One event a line on stdout, the summary last."""
+class _JsonReporter:
+    """One event a line on stdout; the last line is the summary."""
 
     def __init__(self, invocation: Invocation) -> None:
         from reconciler.views.apply_json import Stream
