@@ -37,10 +37,15 @@ def names_address(name: str) -> bool:
     return "/" in name
 
 
-def split(address: str) -> tuple[str, str, tuple[str, ...]]:
-    """The dataset, the batch and the keys of an address."""
-    dataset, batch, *keys = address.split("/")
-    return dataset, batch, tuple(keys)
+def split(address: str) -> tuple[str, str]:
+    """The dataset of an address, and the rest: the batch with its keys."""
+    dataset, _, rest = address.partition("/")
+    return dataset, rest
+
+
+def keys_of(address: str) -> list[str]:
+    """The keys of an address, one of each dimension."""
+    return address.split("/")[2:]
 
 
 def join(dataset: str, batch: str, keys: tuple[str, ...] = ()) -> str:

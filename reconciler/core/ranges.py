@@ -13,6 +13,8 @@ from itertools import groupby
 from math import prod
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import split
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -42,7 +44,7 @@ def address_ranges(addresses: Sequence[str]) -> list[AddressRange]:
     """The addresses as ranges, in their order. They must be sorted and unique."""
     keys_below: dict[tuple[str, int], list[str]] = {}
     for address in addresses:
-        dataset, _, rest = address.partition("/")
+        dataset, rest = split(address)
         batch, _, keys = rest.partition("/")
         if keys:
             keys_below.setdefault((f"{dataset}/{batch}", keys.count("/")), []).append(keys)

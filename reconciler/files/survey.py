@@ -137,17 +137,17 @@ class _Surveyor:
         places: dict[str, Place] = {}
         for each in desired:
             if each.complete:
-                name, *_ = split(each.address)
-                counts[name] = counts.get(name, 0) + 1
-                places.setdefault(name, each.place)
+                dataset, _ = split(each.address)
+                counts[dataset] = counts.get(dataset, 0) + 1
+                places.setdefault(dataset, each.place)
                 if not each.globs:
                     place = each.place.below("complete")
                     hint = "name its `files`, or leave completing to the job that uploads them"
                     self._add(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
-        for name, count in counts.items():
-            flaw = day_flaw(name, count)
+        for dataset, count in counts.items():
+            flaw = day_flaw(dataset, count)
             if flaw is not None:
-                self._add(flaw, places[name])
+                self._add(flaw, places[dataset])
 
     def _add_duplicate(self, local: LocalFile, other: LocalFile, place: Place) -> None:
         paths = f"{quoted(self.tree.shown(other.path))} and {quoted(self.tree.shown(local.path))}"

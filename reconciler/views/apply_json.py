@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
+from reconciler.core.address import split
 from reconciler.core.errors import ManifestInvalid
 from reconciler.core.plans.document import TYPE
 from reconciler.core.plans.events import Account, Completed, Ending, Failed, Sent, Started, Waiting
@@ -174,7 +175,7 @@ def _position(diagnostic: Diagnostic) -> str | None:
 
 
 def _resource(address: str) -> Object:
-    dataset, _, name = address.partition("/")
+    dataset, name = split(address)
     return {
         "addr": address,
         "implied_provider": "aep",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import keys_of, split
 from reconciler.core.batch import Spec
 from reconciler.core.plans.attributes import Facts, attributes_of, changed
 from reconciler.core.plans.plan import Action, Reason
@@ -48,7 +49,7 @@ class Row:
 
 def by_dataset(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
     """The changes of each dataset, in the order of addresses."""
-    for dataset, group in groupby(changes, key=lambda change: change.address.partition("/")[0]):
+    for dataset, group in groupby(changes, key=lambda change: split(change.address)[0]):
         yield dataset, list(group)
 
 
@@ -224,7 +225,7 @@ def _generic(spec: Spec, address: str) -> Spec:
     A short key, such as `1`, is only replaced where it is the whole value.
     """
     tags = spec.get("tags")
-    keys = address.split("/")[2:]
+    keys = keys_of(address)
     if not tags or not keys:
         return spec
     names = ["{key}"] if len(keys) == 1 else [f"{{{word}}}" for word in ORDINALS]

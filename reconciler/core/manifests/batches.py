@@ -6,10 +6,10 @@ can: `multiline` to json batches, `csv` to csv batches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from reconciler.core.address import MAX_LENGTH
-from reconciler.core.batch import DEFAULT_FORMAT, DEFAULT_RECREATE, Csv, Lifecycle, OnRemove, Spec
+from reconciler.core.batch import DEFAULT_FORMAT, DEFAULT_RECREATE, Lifecycle, OnRemove, Spec
 from reconciler.core.manifests.dates import Range, check_range, key_form, longest_key
 from reconciler.core.manifests.declaration import BatchManifest
 from reconciler.core.manifests.findings import Finding
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from reconciler.core.diagnostics import Place, Route
     from reconciler.core.manifests.dates import Dimension
     from reconciler.core.manifests.declaration import Each
-    from reconciler.core.manifests.models import BatchFields, CsvFields, LifecycleFields, SharedFields
+    from reconciler.core.manifests.models import BatchFields, LifecycleFields, SharedFields
     from reconciler.core.manifests.templates import Bound, Template
+
+_SHARED_SPEC = Spec.__annotations__.keys() - {"replaces"}
+"""The fields of a spec that `defaults` may give as well."""
 
 ONLY_WITH = {"multiline": "json", "csv": "csv"}
 """Fields that mean something for one format only (aep-api.md §3.1)."""
@@ -171,37 +174,7 @@ def _misfit(field: str, needed: str, form: str, place: Place) -> Finding:
 
 def _spec(fields: SharedFields) -> Spec:
     """Reduce fields to what a batch is created with, leaving out what was not written."""
-    spec: Spec = {}
-    if fields.format is not None:
-        spec["format"] = fields.format
-    if fields.multiline is not None:
-        spec["multiline"] = fields.multiline
-    if fields.csv is not None:
-        spec["csv"] = _csv(fields.csv)
-    if fields.tags is not None:
-        spec["tags"] = fields.tags
-    if fields.error_diagnostics is not None:
-        spec["error_diagnostics"] = fields.error_diagnostics
-    if fields.partial_ingestion_percent is not None:
-        spec["partial_ingestion_percent"] = fields.partial_ingestion_percent
-    return spec
-
-
-def _csv(fields: CsvFields) -> Csv:
-    csv: Csv = {}
-    if fields.delimiter is not None:
-        csv["delimiter"] = fields.delimiter
-    if fields.quote is not None:
-        csv["quote"] = fields.quote
-    if fields.escape is not None:
-        csv["escape"] = fields.escape
-    if fields.null_marker is not None:
-        csv["null_marker"] = fields.null_marker
-    if fields.header is not None:
-        csv["header"] = fields.header
-    if fields.charset is not None:
-        csv["charset"] = fields.charset
-    return csv
+    return cast("Spec", fields.model_dump(include=_SHARED_SPEC, exclude_none=True))
 
 
 def _fitting(spec: Spec, form: str) -> Spec:

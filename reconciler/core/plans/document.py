@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 from pydantic import BeforeValidator, Field, WithJsonSchema, WrapValidator
 from typing_extensions import TypedDict
 
+from reconciler.core.address import split
 from reconciler.core.batch import Address, Record, Sha256, Text
 from reconciler.core.plans.observation import CatalogRead
 from reconciler.core.plans.plan import Action, Effect, Reason
@@ -232,7 +233,7 @@ def change_entry(change: Change) -> dict[str, Any]:
             "importing": {"id": after.id} if imports and after else None,
         },
         "effect": change.effect,
-        "name": change.address.partition("/")[2],
+        "name": split(change.address)[1],
         "previous_address": change.previous_address,
         "type": TYPE,
     }
