@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from reconciler.core.batch import File, Observed, Spec
     from reconciler.core.states.journal import Entry
 
+PAGE = 100
+"""Batches in one page of a listing: the most that Catalog gives (aep-api.md §8.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreateRequest:
-    """All that `POST /batches` is told (aep-api.md §3.1)."""
+    """All that `POST /batches` is given (aep-api.md §3.1)."""
 
     dataset: str
     external_id: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.batch import Record, StatusClass
 from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
-from reconciler.core.plans.content import as_found, with_content_of
+from reconciler.core.plans.content import with_content_of, with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Action
 from reconciler.core.plans.policy import check_conflicts
@@ -55,7 +55,7 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
             spec=spec_of(observed, desired),
             rivals=_rivals(batch, same, known),
         )
-        record = as_found(desired, observed, record)
+        record = with_observed_content(desired, observed, record)
         here.store.commit(State(here.declared.identity, {**records, address: record}))
     return record
 
@@ -73,8 +73,13 @@ async def _with_rivals(catalog: Catalog, batch: str, sandbox: str) -> tuple[Obse
 
 async def observe(workspace: Workspace, record: Record, connect: Connect) -> Observed | None:
     """The recorded batch as Catalog shows it now; None when it does not."""
-    async with connected(workspace, connect, None, fingerprints=False) as session:
+    async with connected(workspace, connect, None, load=_nothing, fingerprints=False) as session:
         return (await session.platform.catalog.batches_by_id([record.id])).get(record.id)
+
+
+def _nothing(store: Store) -> Loaded:
+    """No state: the record is already there."""
+    return Loaded.empty(store.identity)
 
 
 async def discover(workspace: Workspace, dataset: str, connect: Connect) -> list[Observed]:

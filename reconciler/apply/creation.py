@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import find_live_batch, unsettled_until
-from reconciler.core.errors import Conflict, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
+from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
 
@@ -93,7 +93,7 @@ class Creation:
 
     async def _despite(self, error: Rejected) -> str:
         """A refusal may mean that the external id is taken, by a request of ours whose answer was lost."""
-        patience = self.run.pace.settle if self.in_doubt or isinstance(error, Conflict) else 0.0
+        patience = self.run.pace.settle if self.in_doubt or isinstance(error, ConflictingWrite) else 0.0
         taken = self.in_doubt or (error.status in {400, 409})
         found = await self._look(self.run.now() + patience) if taken else None
         if found is not None:

@@ -127,7 +127,7 @@ def _failure(observed: Observed) -> LoadFailed:
     errors = list(observed.errors[:MOST_ERRORS])
     if len(observed.errors) > MOST_ERRORS:
         errors.append(f"… and {len(observed.errors) - MOST_ERRORS} more")
-    counts = counted(observed)
+    counts = record_counts(observed)
     return LoadFailed(
         f"AEP did not load batch `{observed.id}`: it is {observed.status}",
         detail="\n".join([*([counts] if counts else []), *errors]) or None,
@@ -135,7 +135,7 @@ def _failure(observed: Observed) -> LoadFailed:
     )
 
 
-def counted(observed: Observed) -> str:
+def record_counts(observed: Observed) -> str:
     """The records that were loaded and left out, as far as Catalog tells: `98 records, 2 failed`."""
     parts = []
     if observed.records is not None:

@@ -40,4 +40,20 @@ run goes on with the step that an earlier one reached. From `completing` on a ba
 What stands at an address may be another batch than the recorded one: a live batch of a later generation (of a run whose
 record was lost), or the only live batch with the record's external id (the recorded one is gone). Then the same table
 applies to that batch.
+
+Rooms, from the top down:
+
+plans/       from three sides to a plan; plan files, approval, policy
+manifests/   from YAML to what is declared
+states/      state files and journals, and what they record
+data_files   what is checked of a batch's files: names, formats, limits of AEP
+json_schema  JSON Schema of what is written
+batch        a batch as the three sides know it
+ranges       sorted addresses as ranges
+address      the grammar of addresses, and globs over them
+identity     external ids, generations, marker tags
+errors       what stops a command, and exit codes
+diagnostics  mistakes in manifests, and where they stand
+pace         default numbers: parallelism, rate, waits
+wording      texts quoted, and guesses of what was meant
 """

@@ -14,7 +14,7 @@
     ├ PlatformError        AEP or IMS did not do what was asked
     │ ├ Rejected           a definite no: it had no effect
     │ │ ├ NotFound         404
-    │ │ ├ Conflict         409, 412
+    │ │ ├ ConflictingWrite 409, 412
     │ │ └ Unauthorized     401, 403
     │ ├ NeverSent          no connection: it had no effect
     │ ├ Throttled          429 until the deadline: it had no effect
@@ -130,7 +130,7 @@ class NotFound(Rejected):
     """404: there is no such object in this sandbox."""
 
 
-class Conflict(Rejected):
+class ConflictingWrite(Rejected):
     """409 or 412: the object is there already, or is not what it was when it was read."""
 
 

@@ -1,4 +1,4 @@
-"""How wide, how fast and how patient a run is: every default number that a person may change stands here, once."""
+"""How wide, how fast and how patient a run is: each of these default numbers stands here, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All reading of files that a pull request can choose: manifests and the data that they name.
+"""Files that a pull request can choose, manifests and the data that they name, and small private caches.
 
 inside        what stays inside a folder; regular files only; no link followed
 manifests     the folder of manifests         glob       globs to files

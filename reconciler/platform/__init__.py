@@ -3,7 +3,7 @@
 build       opens all of it                  answer      status, headers, bounded body
 catalog     what is read                     outcome     what an answer says about its request
 ingestion   what is changed                  problems    failures, and their errors and hints
-changes     abort, complete, revert, tags    retry       which attempts are repeated, and when
+changes     abort, complete, revert, tags    retry       attempts repeated until a deadline
 uploads     files, whole or in parts         throttling  how many requests at once, how many creations a minute
 paging      listings, page by page           urls        URLs, their length, what they can hold
 exchange    signs, paces and spreads         wire        our values ↔ AEP's JSON

@@ -14,7 +14,8 @@ from reconciler.platform import wire
 from reconciler.platform.exchange import LARGEST_OBJECT, Call
 from reconciler.platform.paging import read_pages
 from reconciler.platform.problems import Operation
-from reconciler.platform.urls import PAGE, catalog_url, checked_id, chunks, is_plain, tag_filter
+from reconciler.platform.urls import catalog_url, checked_id, chunks, is_plain, tag_filter
+from reconciler.ports import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence

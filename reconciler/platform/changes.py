@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import StatusClass
-from reconciler.core.errors import Conflict, NotFound, Rejected, Unauthorized
+from reconciler.core.errors import ConflictingWrite, NotFound, Rejected, Unauthorized
 from reconciler.platform import wire
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.outcome import Outcome
@@ -158,7 +158,7 @@ def _explained(failure: Failure) -> Failure:
             hint = (
                 "this credential may not change batches: set `lifecycle: {ignore: [tags]}`, or ask for the permission"
             )
-        case Conflict():
+        case ConflictingWrite():
             hint = "another hand keeps changing the batch: run again"
         case _:
             return failure

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.core.errors import (
-    Conflict,
+    ConflictingWrite,
     NeverSent,
     NotFound,
     OutcomeUnknown,
@@ -200,7 +200,7 @@ def _rejection(answer: Answer) -> type[PlatformError]:
         case HTTPStatus.NOT_FOUND if not answer.is_html:  # a web page is of a proxy: it proves no absence
             return NotFound
         case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
-            return Conflict
+            return ConflictingWrite
         case _:
             return Rejected
 

@@ -19,8 +19,6 @@ LONGEST_URL = 1_990
 """Characters; from 2,000 on AEP answers 414 (aep-api.md §9)."""
 MOST_NAMES = 50
 """Names in one URL."""
-PAGE = 100
-"""Objects in one page: the most that Catalog gives (aep-api.md §8.2)."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 

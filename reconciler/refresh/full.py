@@ -13,6 +13,7 @@ from reconciler.core.identity import ADDRESS_TAG
 from reconciler.core.plans.bookmark import MOST_RECHECKED, Bookmark, is_as_recorded, since
 from reconciler.core.plans.observation import CatalogRead
 from reconciler.core.plans.planner import moved_to
+from reconciler.ports import PAGE
 from reconciler.refresh.reading import Reading, together
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from reconciler.ports import Catalog
     from reconciler.refresh.reading import RefreshRequest
-
-BATCHES_A_CALL = 100
-"""Batches in one page of a listing (aep-api.md §8.2)."""
 
 
 class FullReading(Reading):
@@ -57,7 +55,7 @@ class FullReading(Reading):
         marker = self.request.marker
         for dataset, addresses in sorted(_by_dataset(self.request).items()):
             wanted = addresses if self.addresses is None else addresses & self.addresses
-            if len(wanted) > len(addresses) // BATCHES_A_CALL:
+            if len(wanted) > len(addresses) // PAGE:
                 yield dataset, marker
             else:
                 yield from ((dataset, {**marker, ADDRESS_TAG: address}) for address in sorted(wanted))
@@ -109,17 +107,22 @@ def _in_scope(request: RefreshRequest) -> set[str] | None:
     found = {address for address in inputs.desired.keys() | inputs.records.keys() if targets.match(address)}
     found |= {target for origin, target in moved.items() if targets.match(origin)}
     found |= {origin for origin, target in moved.items() if target in found}
-    for each in inputs.desired.values():
-        if each.address in found:
-            found.update(name for name in each.spec.get("replaces", ()) if names_address(name))
-    return found
+    specs = [each.spec for address in found if (each := inputs.desired.get(address)) is not None]
+    return found | {name for spec in specs for name in spec.get("replaces", ()) if names_address(name)}
 
 
 def _by_dataset(request: RefreshRequest) -> dict[str, set[str]]:
-    """By dataset: the addresses that are declared or recorded in it."""
+    """By dataset: the addresses that are declared or recorded in it, or were before they were moved.
+
+    A batch whose record was lost still carries the name that it had when it was created.
+    """
+    inputs = request.inputs
+    places = [(each.dataset, address) for address, each in inputs.desired.items()]
+    places += [(each.dataset, address) for address, each in inputs.records.items()]
+    for origin, target in moved_to(inputs.moves).items():
+        if target in inputs.desired:
+            places.append((inputs.desired[target].dataset, origin))
     found: dict[str, set[str]] = {}
-    for address, desired in request.inputs.desired.items():
-        found.setdefault(desired.dataset, set()).add(address)
-    for address, record in request.inputs.records.items():
-        found.setdefault(record.dataset, set()).add(address)
+    for dataset, address in places:
+        found.setdefault(dataset, set()).add(address)
     return found

@@ -47,7 +47,7 @@ class RefreshRequest:
     unsettled: int = 0
     """Creates of an earlier run that are still undecided."""
     accept_all_missing: bool = False
-    """Whether a Catalog that knows nothing that is recorded is believed."""
+    """Whether it is accepted that Catalog shows none of the recorded batches."""
     listings: bool = True
     """Whether datasets are listed; else only what the plan's changes rest on is read (`apply --no-refresh`)."""
     bookmark: Bookmark | None = None
@@ -142,12 +142,11 @@ class Reading:
         if self.request.accept_all_missing or absent < len(self.records):
             return
         # Of a few targets all may be gone: some of the others tell whether this is the right sandbox.
-        others = sorted({record.id for record in self.request.inputs.records.values()} - self.recorded_ids)[
-            :MOST_OTHERS
-        ]
+        others = sorted({record.id for record in self.request.inputs.records.values()} - self.recorded_ids)
+        others = others[:: max(1, len(others) // MOST_OTHERS)][:MOST_OTHERS]
         if others and await self.catalog.batches_by_id(others):
             return
-        problem = all_missing(absent + len(others))
+        problem = all_missing(absent + len(others), len(self.request.inputs.records))
         if problem is not None:
             raise problem
 

@@ -17,7 +17,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch
-from reconciler.core.states.journal import Decoded, Encoder, Header, decode
+from reconciler.core.states.journal import Decoded, Encoder, JournalHeader, decode
 from reconciler.core.states.replay import open_intents, replay
 from reconciler.core.states.state import State, check_identity, digest, dump, parse
 from reconciler.files.inside import PRIVATE
@@ -190,7 +190,7 @@ class Store:
                     self._disk.truncate(self.journal, decoded.valid_length)
             else:
                 encoder = Encoder()
-                first = encoder.header(Header(self.identity, digest(self._disk.read(self.path) or b"")))
+                first = encoder.header(JournalHeader(self.identity, digest(self._disk.read(self.path) or b"")))
             handle = self._disk.open(self.journal, fresh=not decoded.entries, mode=PRIVATE)
             try:
                 handle.write(first)
@@ -240,7 +240,7 @@ class Store:
         undecided = open_intents(state, self._decode(log).entries)
         if undecided:
             encoder = Encoder()
-            data = encoder.header(Header(self.identity, text_digest)) + encoder.encode(*undecided)
+            data = encoder.header(JournalHeader(self.identity, text_digest)) + encoder.encode(*undecided)
             self._replace(self.journal, data, PRIVATE)
         else:
             self._disk.remove(self.journal)

@@ -112,9 +112,10 @@ def _dataset(comment: _Comment, dataset: str, changes: list[Change]) -> None:
         if not body.take(list(_row(row))):
             left += row.count
     counts = Counter(change.action for change in changes)
-    told = ", ".join(f"{count} {action.value}" for action, count in sorted(counts.items()))
+    counted_actions = ", ".join(f"{count} {action.value}" for action, count in sorted(counts.items()))
     comment.add(
-        f"\n<details><summary><code>{html.escape(dataset, quote=False)}</code>: {told}</summary>\n\n{body.text('diff')}"
+        f"\n<details><summary><code>{html.escape(dataset, quote=False)}</code>: {counted_actions}</summary>\n\n"
+        f"{body.text('diff')}"
     )
     if left:
         comment.add(f"\n… and {left} more changes of this dataset. {SEE_ALL}\n")

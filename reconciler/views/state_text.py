@@ -67,7 +67,7 @@ def _contradictions(plan: Plan) -> Iterator[str]:
     for change in plan.changes:
         if change.action is Action.ADOPT and change.after is not None:
             batch = for_terminal(change.after.id)
-            yield f"! {change.address}: batch {batch} exists, and no record knows it: run `apply`"
+            yield f"! {change.address}: batch {batch} stands there, and the state does not know it: run `apply`"
     for orphan in plan.orphans:
         said = f", made for {for_terminal(orphan.address)}" if orphan.address else ""
         yield f"! batch {for_terminal(orphan.id)} carries our marker{said}, and no record knows it"

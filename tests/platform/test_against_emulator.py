@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.batch import StatusClass
-from reconciler.core.errors import Conflict, NotFound, OutcomeUnknown, Rejected, Unauthorized
+from reconciler.core.errors import ConflictingWrite, NotFound, OutcomeUnknown, Rejected, Unauthorized
 from reconciler.core.pace import Pace
 from reconciler.emulator import (
     ActionBody,
@@ -178,7 +178,7 @@ def test_tags_that_may_not_be_changed(emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [
-        (Behaviour(duplicate_external_id=Duplicates.REJECT_409), Conflict),
+        (Behaviour(duplicate_external_id=Duplicates.REJECT_409), ConflictingWrite),
         (Behaviour(duplicate_external_id=Duplicates.REJECT_400), Rejected),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.core.errors import Conflict, NotFound, PlatformError, Rejected, Unauthorized
+from reconciler.core.errors import ConflictingWrite, NotFound, PlatformError, Rejected, Unauthorized
 from reconciler.ports import Verb
 from tests.platform.servers import API, Script, a_batch, body_of, talking_to
 from tests.platform.virtual import run
@@ -127,7 +127,7 @@ def test_a_refusal_of_what_is_done_already_is_fine(status: int) -> None:
     ("refusal", "look", "error"),
     [
         (httpx.Response(400, json={"detail": "wrong state"}), shows("staging"), Rejected),
-        (httpx.Response(409), shows("success"), Conflict),
+        (httpx.Response(409), shows("success"), ConflictingWrite),
         (httpx.Response(400), httpx.Response(500), Rejected),
         (httpx.Response(404), OK, NotFound),
         (httpx.Response(403), OK, Unauthorized),
@@ -225,7 +225,7 @@ def test_a_faster_hand_is_merged_too() -> None:
 
 def test_a_hand_that_is_always_faster_is_a_conflict() -> None:
     server = TaggedBatch({"team": ["old"]}, foreign=100)
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(ConflictingWrite) as caught:
         run(change(server, {"team": ["crm"]}))
     assert len(server.requests) == 10
     assert "another hand" in (caught.value.hint or "")

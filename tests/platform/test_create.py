@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from reconciler.core.errors import (
-    Conflict,
+    ConflictingWrite,
     NeverSent,
     NotFound,
     OutcomeUnknown,
@@ -69,8 +69,8 @@ HTML = {"content-type": "text/html; charset=utf-8"}
         (httpx.Response(403, json={"error_code": "403025", "message": "x"}), Unauthorized),
         (httpx.Response(404, text=""), NotFound),
         (httpx.Response(404, headers=HTML, text="<html>"), Rejected),
-        (httpx.Response(409), Conflict),
-        (httpx.Response(412), Conflict),
+        (httpx.Response(409), ConflictingWrite),
+        (httpx.Response(412), ConflictingWrite),
         (httpx.Response(413), Rejected),
         (httpx.Response(414), Rejected),
         (httpx.Response(415), Rejected),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from reconciler.core.batch import Observed
-from reconciler.core.errors import Conflict, NeverSent, OutcomeUnknown, Rejected, Throttled
+from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, Rejected, Throttled
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class FakePlatform:
             case "refused":
                 raise Rejected("no", status=422)
             case "taken":
-                raise Conflict("the external id is taken", status=409)
+                raise ConflictingWrite("the external id is taken", status=409)
             case "throttled":
                 raise Throttled("too many", status=429)
             case "never sent":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.address import Globs
+from reconciler.core.batch import Spec
 from reconciler.core.errors import StateMismatch
 from reconciler.core.manifests.project import Move
 from reconciler.core.plans.observation import CatalogRead
@@ -173,6 +174,42 @@ def test_a_moved_target_is_read_under_its_old_name() -> None:
     assert (change.action, change.previous_address) == (Action.MOVE, "loyalty/old")
 
 
+def test_a_moved_target_without_a_record_is_found_under_its_old_name() -> None:
+    platform, known = catalog_of(["loyalty/old", *many(300)])
+    moves = [Move("loyalty/old", "loyalty/new", desired().place)]
+    wanted = [desired("loyalty/new"), *map(desired, many(300))]
+    (change,) = read(platform, wanted, known[1:], scope=targets("loyalty/new"), moves=moves).plan.changes
+    assert change.action is Action.ADOPT
+
+
+def test_what_a_target_replays_is_read_whatever_the_order() -> None:
+    platform, known = catalog_of(many(300))
+    first, second, third = many(300)[:3]
+    wanted = [desired(a) for a in many(300)[3:]]
+    wanted += [
+        desired(third, spec=Spec(replaces=[second])),
+        desired(second, spec=Spec(replaces=[first])),
+        desired(first),
+    ]
+    calls = []
+    for each in (wanted, wanted[::-1]):
+        platform.calls.clear()
+        platform.told = 0
+        read(platform, each, known, scope=targets(third))
+        calls.append((list(platform.calls), platform.told))
+    assert calls[0] == calls[1]
+    assert calls[0] == ([f"list {DATASET}", f"list {DATASET}", "external 1"], 2)
+
+
+def test_a_few_others_that_are_gone_do_not_speak_for_all() -> None:
+    platform, known = catalog_of(many(300))
+    by_id = sorted(each.id for each in known)
+    for gone in by_id[:60]:
+        del platform.batches[gone]
+    target = next(each.address for each in known if each.id == by_id[0])
+    assert read(platform, [desired(each.address) for each in known], known, scope=targets(target)).plan.changes
+
+
 def test_targets_that_are_gone_are_missing_as_long_as_others_are_there() -> None:
     platform, known = catalog_of(many(300))
     del platform.batches["B0"], platform.batches["B1"]
@@ -180,5 +217,5 @@ def test_targets_that_are_gone_are_missing_as_long_as_others_are_there() -> None
     refreshed = read(platform, wanted, known, scope=targets(known[0].address, known[1].address))
     assert len(refreshed.plan.changes) == 2
     platform.batches.clear()
-    with pytest.raises(StateMismatch, match="none of the 52 recorded batches"):
+    with pytest.raises(StateMismatch, match="none of 52 of the 300 recorded batches"):
         read(platform, wanted, known, scope=targets(known[0].address, known[1].address))

@@ -16,7 +16,7 @@ import pytest
 
 from reconciler.core.batch import Record
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch, StoreFailed
-from reconciler.core.states.journal import Done, Dropped, Encoder, Entry, Header, Void
+from reconciler.core.states.journal import Done, Dropped, Encoder, Entry, JournalHeader, Void
 from reconciler.core.states.state import State, digest, dump
 from reconciler.storage.disk import RealDisk
 from reconciler.storage.store import Loaded, Store
@@ -173,7 +173,7 @@ def test_an_unused_journal_begins_again_on_the_state_of_now(tmp_path: Path) -> N
     append(store)
     store.path.write_bytes(dump(state_of(ONE)))
     append(store)
-    assert store.journal.read_bytes() == Encoder().header(Header(WHO, digest(dump(state_of(ONE)))))
+    assert store.journal.read_bytes() == Encoder().header(JournalHeader(WHO, digest(dump(state_of(ONE)))))
 
 
 def test_a_damaged_journal_is_set_aside_each_time_under_a_name_of_its_own(tmp_path: Path) -> None:

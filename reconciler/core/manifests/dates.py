@@ -138,7 +138,7 @@ def longest_key(dimension: Dimension) -> int:
 
 def read_moment(text: str) -> Moment | None:
     """Read one end of a range; None if the text is not a date or an offset from `today`."""
-    if not re.match(MOMENT_PATTERN, text):
+    if not re.fullmatch(MOMENT_PATTERN, text):
         return None
     if text.startswith("today"):
         return Moment(None, read_step(text.removeprefix("today") or "0d"))

@@ -181,8 +181,8 @@ def _shown(excess: tuple[Change, ...], approved: Mapping[str, Change]) -> list[s
 
 
 def _differences(excess: tuple[Change, ...], approved: Mapping[str, Change]) -> Iterator[str]:
-    told = ((change, _why(approved.get(change.address), change)) for change in excess)
-    for (action, why), group in groupby(told, key=lambda pair: (pair[0].action, pair[1])):
+    explained = ((change, _why(approved.get(change.address), change)) for change in excess)
+    for (action, why), group in groupby(explained, key=lambda pair: (pair[0].action, pair[1])):
         for piece in address_ranges([change.address for change, _ in group]):
             yield f"{action.symbol} {piece.text}: {why}"
 

@@ -89,7 +89,7 @@ def parse(text: bytes) -> Bookmark | None:
         return None
     match fields:
         case {
-            "version": 2,
+            "version": int(version),
             "since": int(since),
             "newest": int(newest),
             "count": int(count),
@@ -97,7 +97,7 @@ def parse(text: bytes) -> Bookmark | None:
             "uncounted": [*uncounted],
             "full_at": int(full_at),
             "state": str(state),
-        } if count > 0:
+        } if version == VERSION and count > 0:
             sets = frozenset(map(str, recheck)), frozenset(map(str, uncounted))
             return Bookmark(since, newest, count, *sets, full_at, state)
         case _:

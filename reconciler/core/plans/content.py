@@ -43,7 +43,7 @@ def with_content_of(before: Record | None, after: Record) -> Record:
     return replace(after, files=before.files, begun=before.begun, stage=before.stage)
 
 
-def as_found(desired: Desired, observed: Observed, record: Record) -> Record:
+def with_observed_content(desired: Desired, observed: Observed, record: Record) -> Record:
     """The record of a batch that was found, not created. Catalog does not list its files.
 
     An open batch is taken to be empty: all files are uploaded again. Any other is taken to hold what is declared.

@@ -78,7 +78,7 @@ class UnknownId(TypedDict):
     id: NotRequired[Literal[True]]
 
 
-class Sides(TypedDict):
+class BeforeAndAfter(TypedDict):
     """The record before and after, as a person or a policy reads them."""
 
     actions: list[Word]
@@ -93,7 +93,7 @@ class ChangeEntry(TypedDict):
 
     action_reason: ReasonWord
     address: Address
-    change: Sides
+    change: BeforeAndAfter
     effect: Effect
     name: Text
     previous_address: Address | None

@@ -88,7 +88,6 @@ def _check_version(written: Object) -> None:
 
 
 def _plan(document: PlanDocument) -> Plan:
-    read = CatalogRead.NOTHING if document["how"] == NOT_READ else CatalogRead.EVERYTHING
     return Plan(
         identity=Identity(document["project"], document["environment"], document["org"], document["sandbox"]),
         today=document["today"],
@@ -103,9 +102,14 @@ def _plan(document: PlanDocument) -> Plan:
         replaced=tuple(document["replaced"]),
         destroys_all=document["destroys_all"],
         refresh_only=document["refresh_only"],
-        read=document.get("read", read),
+        read=document.get("read") or _read_of_older(document),
         how=document["how"],
     )
+
+
+def _read_of_older(document: PlanDocument) -> CatalogRead:
+    """How Catalog was read for a plan of reconciler 0.1.0, which says it in words only."""
+    return CatalogRead.NOTHING if document["how"] == NOT_READ else CatalogRead.EVERYTHING
 
 
 def _change(entry: ChangeEntry) -> Change:
@@ -124,8 +128,9 @@ def _change(entry: ChangeEntry) -> Change:
 
 
 def _drift(entry: DriftEntry) -> Drift:
-    told = (entry["address"], entry["id"], entry["status"], entry["message"])
-    return Drift(*told, entry["hint"], tuple(entry["errors"]))
+    return Drift(
+        entry["address"], entry["id"], entry["status"], entry["message"], entry["hint"], tuple(entry["errors"])
+    )
 
 
 def _conflict(entry: ConflictEntry) -> Conflict:

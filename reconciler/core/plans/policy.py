@@ -83,12 +83,16 @@ def _suspicion(plan: Plan) -> Refused | None:
     )
 
 
-def all_missing(recorded: int) -> StateMismatch | None:
-    """An error when nothing that is recorded can be found: a wrong credential or sandbox, never drift."""
-    if recorded < 2:  # noqa: PLR2004  (of one batch, all are missing as soon as one is)
+def all_missing(sought: int, recorded: int) -> StateMismatch | None:
+    """An error when nothing that is recorded can be found: a wrong credential or sandbox, never drift.
+
+    `sought` is how many of the recorded batches were looked for.
+    """
+    if sought < 2:  # noqa: PLR2004  (of one batch, all are missing as soon as one is)
         return None
+    some = "" if sought == recorded else f"{sought} of "
     return StateMismatch(
-        f"none of the {recorded} recorded batches can be found in this sandbox",
+        f"none of {some}the {recorded} recorded batches can be found in this sandbox",
         hint="check the credential, organisation and sandbox; if the batches are really gone (a reset sandbox), "
         "pass `--ignore-limits`",
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, Spec, StatusClass
 from reconciler.core.identity import base_of
-from reconciler.core.plans.content import as_found
+from reconciler.core.plans.content import with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
 
@@ -190,7 +190,7 @@ class Finder:
             was = self.observation.status_class(replaced.id)
             still_open = (replaced.id,) if was is StatusClass.OPEN else ()
         return Prior(
-            as_found(desired, observed, record),
+            with_observed_content(desired, observed, record),
             observed.status_class,
             observed,
             origin,

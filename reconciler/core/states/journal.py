@@ -132,7 +132,7 @@ class _Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class JournalHeader:
     """Whose journal it is, and the digest of the state that it extends."""
 
     identity: Identity
@@ -170,7 +170,7 @@ class Encoder:
         for entry in entries:
             follow(self._intents, entry)
 
-    def header(self, head: Header) -> bytes:
+    def header(self, head: JournalHeader) -> bytes:
         """Return the journal's first line."""
         return self._seal(header(head.identity, extends=head.extends).removesuffix("}"))
 
@@ -203,7 +203,7 @@ def _body(entry: Entry, intents: OpenIntents) -> str:
 class Decoded:
     """What a journal's bytes say."""
 
-    header: Header | None
+    header: JournalHeader | None
     """None when not even the first line was written whole."""
     entries: tuple[Entry, ...]
     valid_length: int
@@ -220,7 +220,7 @@ class Decoded:
 
 def decode(data: bytes, file: str) -> Decoded:
     """Read a journal; `file` names it in errors. Raises `StateCorrupt` or `StateFromFuture`."""
-    head: Header | None = None
+    head: JournalHeader | None = None
     entries: list[Entry] = []
     intents: OpenIntents = {}
     checksum, length = 0, 0
@@ -260,14 +260,14 @@ def _unsealed(row: bytes, checksum: int) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _FirstLine(state.Header):
+class _FirstLine(state.StateHeader):
     extends: Text
 
 
-def _header(text: str, file: str) -> Header:
+def _header(text: str, file: str) -> JournalHeader:
     check_format(lines.refuse_doubled_keys(text), file)
     first = lines.read(_FirstLine, text)
-    return Header(first.identity, first.extends)
+    return JournalHeader(first.identity, first.extends)
 
 
 ENTRIES: Mapping[str, type[Intent | Dropped | Void | Step]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.batch import Record
 from reconciler.core.json_schema import DIALECT, schema_of
 from reconciler.core.states.lines import adapter_of
-from reconciler.core.states.state import FORMAT, Header
+from reconciler.core.states.state import FORMAT, StateHeader
 
 if TYPE_CHECKING:
     from reconciler.core.json_schema import Object
@@ -17,7 +17,7 @@ _SUM: Object = {"type": "string", "pattern": "^[0-9a-f]{8}$"}
 
 def state_schema() -> Object:
     """The schema of one line: the header, a record, or the end. A line may carry a checksum, `sum`."""
-    record, header = schema_of(adapter_of(Record)), schema_of(adapter_of(Header))
+    record, header = schema_of(adapter_of(Record)), schema_of(adapter_of(StateHeader))
     definitions = record.pop("$defs")
     end: Object = {
         "type": "object",

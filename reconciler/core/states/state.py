@@ -34,6 +34,9 @@ END = '{"end": true}'
 ROWS_AT_ONCE = 64
 """Lines that are read together."""
 
+ROW_START = '{"address": '
+"""How each row begins that `dump` writes: so no two rows can be read as one record, or one as two."""
+
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
 """What to do about a damaged state file."""
 
@@ -128,7 +131,7 @@ def _text(data: bytes, file: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class StateHeader:
     """The first line of a state file: whose it is."""
 
     format: Annotated[int, Field(ge=1, description="a whole number of at least 1")]
@@ -146,7 +149,7 @@ class Header:
 def _identity(row: str, file: str) -> Identity:
     try:
         check_format(lines.refuse_doubled_keys(row), file)
-        return lines.read(Header, row).identity
+        return lines.read(StateHeader, row).identity
     except LineError as error:
         raise StateCorrupt(
             f"`{file}` does not begin like a state file", detail=f"line 1: {error}", hint=RESTORE
@@ -212,11 +215,15 @@ def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
     for row in rows:
         text, checksum = lines.unseal(row)
         if checksum is None:
-            raise LineError("a person wrote it")
+            raise LineError("it has no `sum`")
+        if not text.startswith(ROW_START):
+            raise LineError("it does not begin like a record")
         head, mark, end = text.partition(lines.SPEC_MARK)
         texts.append(f"{head}{mark}{{}}}}" if end in specs else text)
         ends.append(end)
     records = lines.read(list[Record], f"[{','.join(texts)}]")
+    if len(records) != len(rows):
+        raise LineError("one of them holds more than one record")
     for record, end in zip(records, ends, strict=True):
         if end in specs:
             object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
@@ -229,14 +236,14 @@ def _one(row: str, number: int, file: str) -> Record:
     try:
         text, checksum = lines.unseal(row)
         if checksum is None:
-            _check_by_hand(text)
+            _check_unsealed(text)
         return lines.read(Record, text)
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
 
 
-def _check_by_hand(text: str) -> None:
+def _check_unsealed(text: str) -> None:
     if text == END:
         raise LineError("the file goes on after its end, as if two were joined")
     lines.refuse_doubled_keys(text)

@@ -9,7 +9,7 @@ import pytest
 from reconciler.core.batch import Desired, File, Lifecycle, OnRemove, Record, Spec, Stage
 from reconciler.core.plans.approval import is_no_more
 from reconciler.core.plans.plan import Action, Change, Plan
-from reconciler.core.states.journal import Done, Encoder, Header, Staged, Uploaded, Uploading, decode
+from reconciler.core.states.journal import Done, Encoder, JournalHeader, Staged, Uploaded, Uploading, decode
 from reconciler.core.states.replay import replay
 from reconciler.core.states.state import State, dump, parse
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
@@ -158,7 +158,7 @@ def test_steps_in_the_journal_are_facts_that_fold_into_the_record() -> None:
         Uploaded(ADDRESS, "another batch", B),
     )
     encoder = Encoder()
-    data = encoder.header(Header(WHO, "0" * 64)) + encoder.encode(Done(known()), *steps)
+    data = encoder.header(JournalHeader(WHO, "0" * 64)) + encoder.encode(Done(known()), *steps)
     decoded = decode(data, "journal")
     assert decoded.entries == (Done(known()), *steps)
     expected = known(A, begun=(B,), stage=Stage.COMPLETING)

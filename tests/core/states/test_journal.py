@@ -16,8 +16,8 @@ from reconciler.core.states.journal import (
     Dropped,
     Encoder,
     Entry,
-    Header,
     Intent,
+    JournalHeader,
     Staged,
     Uploaded,
     Uploading,
@@ -30,7 +30,7 @@ from tests.examples import DATASET, WHO, recorded
 
 FILE = "state/dev.journal"
 GOLDEN = Path(__file__).parents[2] / "golden" / "journals"
-HEAD = Header(WHO, digest(b""))
+HEAD = JournalHeader(WHO, digest(b""))
 NUMBERS = st.integers(1, 10**6)
 
 INTENTS = st.builds(

@@ -12,6 +12,7 @@ from hypothesis import given
 
 from reconciler.core.batch import OnRemove, Record, Spec
 from reconciler.core.errors import StateCorrupt, StateError, StateFromFuture, StateMismatch
+from reconciler.core.states.lines import seal, unseal
 from reconciler.core.states.state import State, digest, dump, parse
 from tests.core.states.records import STATES
 from tests.examples import WHO, recorded
@@ -155,6 +156,23 @@ def test_a_line_that_is_no_object_is_refused(row: str) -> None:
     first, end = rows_of(State(WHO))
     with pytest.raises(StateCorrupt, match="it is not a JSON object"):
         parse(f"{first}\n{row}\n{end}\n".encode(), WHO, FILE)
+
+
+@pytest.mark.parametrize("row", ["{one},{other}", "{one},{other},{one}"])
+def test_a_sealed_line_with_more_than_one_record_is_refused(row: str) -> None:
+    first, one, end = rows_of(state_of(recorded("a/b", "X")))
+    body = unseal(one)[0]
+    line, _ = seal(row.format(one=body, other=body)[:-1])
+    with pytest.raises(StateCorrupt, match="line 2"):
+        parse(f"{first}\n{line}\n{end}\n".encode(), WHO, FILE)
+
+
+def test_a_record_spread_over_two_lines_is_refused() -> None:
+    first, one, other, end = rows_of(state_of(recorded("a/b", "X"), recorded("a/c", "Y")))
+    whole, half, rest = unseal(one)[0], unseal(other)[0].removesuffix("}"), '"deposed": ["Z"]}'
+    rows = [seal(text.removesuffix("}"))[0] for text in (f"{whole},{half}", rest)]
+    with pytest.raises(StateCorrupt, match="line 2"):
+        parse("\n".join([first, *rows, end, ""]).encode(), WHO, FILE)
 
 
 GOOD = {
