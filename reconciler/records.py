@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from reconciler.storage.lock import hold
 from reconciler.workspace import identify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from reconciler.core.batch import Record
-    from reconciler.storage.store import Loaded
+    from reconciler.storage.store import Loaded, Store
     from reconciler.workspace import Workspace
 
 
@@ -41,15 +43,21 @@ def _held(state: State, address: str) -> Record:
     return record
 
 
+@contextmanager
+def _locked(workspace: Workspace, command: str) -> Iterator[tuple[Store, State]]:
+    """The state directory and what it holds, for the block; no manifest of a dataset is read."""
+    store = open_store(workspace, identify(workspace))
+    with hold(store.lock_path, command, 0.0):
+        yield store, store.load().state
+
+
 def move(workspace: Workspace, origin: str, target: str) -> None:
     """Rename the record at `origin`; the batch stays. Raises `StateMismatch` when the target is taken."""
     if not is_address(target):
         raise SettingsInvalid(
             f"`{target}` is not an address", hint="an address is `dataset/batch` or `dataset/batch/key`"
         )
-    store = open_store(workspace, identify(workspace))
-    with hold(store.lock_path, "state mv", 0.0):
-        state = store.load().state
+    with _locked(workspace, "state mv") as (store, state):
         record = _held(state, origin)
         if target in state.records:
             raise StateMismatch(
@@ -62,9 +70,7 @@ def move(workspace: Workspace, origin: str, target: str) -> None:
 
 def remove(workspace: Workspace, address: str) -> Record:
     """Forget the record at an address; the batch stays."""
-    store = open_store(workspace, identify(workspace))
-    with hold(store.lock_path, "state rm", 0.0):
-        state = store.load().state
+    with _locked(workspace, "state rm") as (store, state):
         record = _held(state, address)
         store.commit(State(state.identity, {a: each for a, each in state.records.items() if a != address}))
     return record

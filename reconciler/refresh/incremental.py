@@ -72,8 +72,9 @@ class IncrementalReading(Reading):
             ids.update((*change.withdraw, *change.predecessors))
         bases = {base_of(b.external_id) for b in self.seen.values() if b.external_id is not None}
         named = {name for change in plan.changes for name in change.predecessors}
-        records = self.records.items()
-        ids.update(r.id for address, r in records if base_of(r.external_id) in bases or address in named)
+        if bases or named:
+            records = self.records.items()
+            ids.update(r.id for address, r in records if base_of(r.external_id) in bases or address in named)
         return ids & self.trusted
 
     async def read_unread(self, ids: Collection[str]) -> None:

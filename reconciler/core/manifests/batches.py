@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.core.manifests.models import BatchFields, LifecycleFields, SharedFields
     from reconciler.core.manifests.templates import Bound, Template
 
-_SHARED_SPEC = Spec.__annotations__.keys() - {"replaces"}
+_SHARED_SPEC = [name for name in Spec.__annotations__ if name != "replaces"]
 """The fields of a spec that `defaults` may give as well."""
 
 ONLY_WITH = {"multiline": "json", "csv": "csv"}
@@ -174,7 +174,10 @@ def _misfit(field: str, needed: str, form: str, place: Place) -> Finding:
 
 def _spec(fields: SharedFields) -> Spec:
     """Reduce fields to what a batch is created with, leaving out what was not written."""
-    return cast("Spec", fields.model_dump(include=_SHARED_SPEC, exclude_none=True))
+    given = {name: value for name in _SHARED_SPEC if (value := getattr(fields, name)) is not None}
+    if fields.csv is not None:
+        given["csv"] = fields.csv.model_dump(exclude_none=True)
+    return cast("Spec", given)
 
 
 def _fitting(spec: Spec, form: str) -> Spec:
