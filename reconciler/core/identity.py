@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PROJECT_TAG = "reconciler_project"
 ENVIRONMENT_TAG = "reconciler_environment"
@@ -27,14 +31,18 @@ LONGEST_OWN = LONGEST - len(".999")
 _DIGEST_BYTES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalIds:
+class ExternalIds(NamedTuple):
     """The external ids of one address, one for each generation."""
 
     base: str
     """What all of them begin with."""
     is_own: bool = False
     """Whether the base is a manifest's own text: then the first generation has no number."""
+
+    @property
+    def bases(self) -> Collection[str]:
+        """What `base_of` makes of them; an own text may itself end like a generation: `load.7`."""
+        return {self.base, base_of(self.base)} if self.is_own else (self.base,)
 
     def of(self, generation: int) -> str:
         """The external id of a generation: the same on every machine, for ever."""

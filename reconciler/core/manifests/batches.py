@@ -56,7 +56,7 @@ class BatchReader:
     def read(self, name: str, fields: BatchFields) -> BatchManifest:
         """Read one batch; what is wrong with it is added to the findings."""
         place = self._document.below("batches", name)
-        each = self._read_each(fields, place.below("each"))
+        each = self._read_each(fields, place)
         self._check_length(name, each, place)
         return BatchManifest(
             name,
@@ -75,10 +75,10 @@ class BatchReader:
         for name, value in (fields.each or {}).items():
             if isinstance(value, DateRange):
                 dates = Range(value.start, value.end, value.step, key_form(name, value.step))
-                self.findings += check_range(name, dates, place.below(name))
+                self.findings += check_range(name, dates, place.below("each", name))
                 dimensions.append((name, dates))
             else:
-                self.findings += _repeated(value, place.below(name))
+                self.findings += _repeated(value, place.below("each", name))
                 dimensions.append((name, tuple(value)))
         return tuple(dimensions)
 
@@ -122,6 +122,8 @@ class BatchReader:
         external_id = ("external_id",)
         if fields.external_id is not None:
             own |= self._read_templates([(external_id, fields.external_id)], place)
+        if not own and not inherited:
+            return {}
         dimensions = [dimension for dimension, _ in each]
         found: list[Finding] = []
         for route, template in own.items():

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, Spec, StatusClass
-from reconciler.core.identity import base_of
 from reconciler.core.plans.content import with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
@@ -77,12 +76,14 @@ class Finder:
 
     def carriers(self, desired: Desired) -> list[Carrier]:
         """Observed batches that carry an external id of the address, under its old name as well; oldest first."""
+        by_base = self.observation.by_base
+        if not by_base:
+            return []  # nothing was changed since the last refresh
         found: dict[str, Carrier] = {}
         origin = self.origins.get(desired.address)
         for named in (desired,) if origin is None else (desired, replace(desired, address=origin)):
             ids = self.identity.external_ids(named.address, named.external_id)
-            bases = {base_of(ids.of(1)), ids.base}  # an own id may end like a generation: `load.7`
-            for observed in (each for base in bases for each in self.observation.by_base.get(base, ())):
+            for observed in (each for base in ids.bases for each in by_base.get(base, ())):
                 generation = ids.generation(observed.external_id or "")
                 if generation is not None:
                     found[observed.id] = (generation, observed)
