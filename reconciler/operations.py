@@ -86,11 +86,15 @@ async def plan(workspace: Workspace, options: Options, connect: Connect) -> tupl
         return here.declared, seen.plan
 
 
+def _worthwhile(seen: Refreshed, records: Mapping[str, Record]) -> Bookmark | None:
+    """The bookmark of a reading; None for a state so small that it does not pay."""
+    return seen.bookmark if len(records) >= WORTH_IT else None
+
+
 def _keep_bookmark(here: Opened, records: Mapping[str, Record], seen: Refreshed, options: Options) -> None:
     """Remember up to where Catalog was read, unless it was read for a few targets only."""
     if not here.loaded.journal_entries and not options.scope.targets.patterns:
-        bookmark = seen.bookmark if len(records) >= WORTH_IT else None
-        bookmarks.save(here.store.path, here.loaded.text_digest, bookmark)
+        bookmarks.save(here.store.path, here.loaded.text_digest, _worthwhile(seen, records))
 
 
 # -- apply
@@ -191,7 +195,7 @@ async def _settle(session: Session, options: Options, records: dict[str, Record]
 def _commit(store: Store, state: State, before: Mapping[str, Record], seen: Refreshed) -> None:
     """Commit the state and, with it, the bookmark: what the run has changed is read again next time."""
     digest = store.commit(state)
-    bookmark = seen.bookmark if len(state.records) >= WORTH_IT else None
+    bookmark = _worthwhile(seen, state.records)
     bookmarks.save(store.path, digest, bookmark and bookmark.after(before, state.records))
 
 
@@ -202,7 +206,7 @@ async def refreshed_plan(
     catalog: Catalog,
     workspace: Workspace,
     options: Options,
-    here: Opened | Session,
+    here: Opened,
     records: Mapping[str, Record],
     undecided: Sequence[Intent],
     bookmark: Bookmark | None = None,
@@ -234,7 +238,7 @@ async def refreshed_plan(
     return replace(refreshed, plan=plan)
 
 
-def _bookmark(here: Opened | Session, options: Options) -> Bookmark | None:
+def _bookmark(here: Opened, options: Options) -> Bookmark | None:
     """Up to where Catalog was read for this very state; None when everything is to be read."""
     scope, loaded = options.scope, here.loaded
     reads_all = options.full_refresh or not options.refresh or scope.destroy or scope.refresh_only
@@ -247,7 +251,7 @@ async def _settled(catalog: Catalog, options: Options, intents: Collection[Inten
     return await settle_at_once(catalog, intents, now=time(), settle=options.pace.settle)
 
 
-def _offline(workspace: Workspace, options: Options, here: Opened | Session, records: Mapping[str, Record]) -> Plan:
+def _offline(workspace: Workspace, options: Options, here: Opened, records: Mapping[str, Record]) -> Plan:
     return make_plan(
         _inputs(here.declared, records),
         today=workspace.today,

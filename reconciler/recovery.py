@@ -153,7 +153,7 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
         problem = check_conflicts(found)
         if problem is not None:
             raise problem
-        missing = {drift.address for drift in found.drift if drift.status == "missing"}
+        missing = {drift.address for drift in found.drift if drift.is_missing}
         records = {address: record for address, record in old.items() if address not in missing}
         for change in found.changes:
             if change.action in {Action.ADOPT, Action.IMPORT} and change.after is not None:

@@ -48,12 +48,9 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A project with its state and AEP."""
+class Session(Opened):
+    """The same, and AEP."""
 
-    declared: Declared
-    store: Store
-    loaded: Loaded
     platform: Platform
 
 

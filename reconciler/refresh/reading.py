@@ -112,6 +112,14 @@ class Reading:
         self.seen.update(news)
         return bool(news)
 
+    def unread(self, plan: Plan) -> set[str]:  # noqa: ARG002  (a reader that trusts nothing has read all)
+        """Ids that the plan rests on though they were not read."""
+        return set()
+
+    async def read_unread(self, ids: Collection[str]) -> None:
+        """Read them after all."""
+        await self.read_ids(ids)
+
     def not_looked_up(self, plan: Plan) -> set[str]:
         """External ids that a create of the plan would use and that are not looked up yet."""
         return {c.after.external_id for c in plan.changes if c.creates and c.after is not None} - self._looked_up

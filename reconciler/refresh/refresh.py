@@ -38,22 +38,14 @@ async def refresh(catalog: Catalog, request: RefreshRequest) -> Refreshed:
     """
     if request.bookmark is not None:
         try:
-            return await _incremental(IncrementalReading(catalog, request, request.bookmark))
+            return await _read(IncrementalReading(catalog, request, request.bookmark))
         except Outdated:
             pass
-    return await _full(FullReading(catalog, request))
+    return await _read(FullReading(catalog, request))
 
 
-async def _full(reading: FullReading) -> Refreshed:
-    await reading.run()
-    plan = _plan(reading)
-    while missing := reading.not_looked_up(plan):
-        if await reading.read_external_ids(missing):
-            plan = _plan(reading)
-    return Refreshed(plan, await reading.absent_datasets(plan), reading.bookmark())
-
-
-async def _incremental(reading: IncrementalReading) -> Refreshed:
+async def _read(reading: FullReading | IncrementalReading) -> Refreshed:
+    """Read, plan, and read on until the plan stands. Raises `Outdated` where the bookmark does not fit."""
     await reading.run()
     plan = _plan(reading)
     while (unread := reading.unread(plan)) or reading.not_looked_up(plan):

@@ -250,7 +250,7 @@ def drift_entry(drift: Drift) -> DriftEntry:
     """One batch that another hand changed."""
     return {
         "address": drift.address,
-        "change": {"actions": ["delete" if drift.status == "missing" else "update"]},
+        "change": {"actions": ["delete" if drift.is_missing else "update"]},
         "errors": list(drift.errors),
         "hint": drift.hint,
         "id": drift.id,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NotRequired
 
 from typing_extensions import TypedDict
 
-from reconciler.core.batch import Address, Generation, OnRemove, Sha256, Spec, Stage, Text
+from reconciler.core.batch import Address, Generation, OnRemove, Sha256, Spec, Stage, StatusClass, Text
 from reconciler.core.plans.observation import CatalogRead
 
 if TYPE_CHECKING:
@@ -205,6 +205,11 @@ class Drift:
     hint: str | None = None
     errors: tuple[str, ...] = ()
     """What the service says went wrong; untrusted text."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the batch is gone; else AEP still shows it."""
+        return self.status == StatusClass.MISSING
 
 
 @dataclass(frozen=True, slots=True)

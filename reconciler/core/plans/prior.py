@@ -78,7 +78,7 @@ class Finder:
         """Observed batches that carry an external id of the address, under its old name as well; oldest first."""
         by_base = self.observation.by_base
         if not by_base:
-            return []  # nothing was changed since the last refresh
+            return []  # as a rule: nothing was changed since the last refresh
         found: dict[str, Carrier] = {}
         origin = self.origins.get(desired.address)
         for named in (desired,) if origin is None else (desired, replace(desired, address=origin)):

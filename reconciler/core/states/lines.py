@@ -1,8 +1,8 @@
 """One line of JSON: what state file and journal are made of. Its `sum` makes a flipped bit an error.
 
 What may stand in a line is declared where its value is (`batch.Record`, the entries of `journal`): reader and writer
-follow the declaration, field by field and in its order. Reading is strict: unknown fields, wrong types and doubled keys
-are refused, never dropped or repaired.
+follow the declaration, field by field and in its order. Reading is strict: unknown fields and wrong types are refused,
+never dropped or repaired. So are doubled keys where no `sum` vouches for the line, and in the first line of a file.
 """
 
 from __future__ import annotations
