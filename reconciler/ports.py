@@ -130,11 +130,19 @@ class Ingestion(Protocol):
         """
         ...
 
-    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+    async def upload(
+        self,
+        place: FilePlace,
+        content: Content,
+        *,
+        resume: bool = False,
+        about_to_send: Callable[[], Awaitable[None]],
+    ) -> None:
         """Put a file into an open batch, in parts if it is large; one of the same name is overwritten.
 
-        `resume` says that the same bytes may have been sent before in part: those are not sent again. Raises
-        `ContentChanged` when the file changes meanwhile.
+        `resume` says that all parts that AEP may have are of the same bytes: those are not sent again. `about_to_send`
+        is awaited, perhaps twice, before the first byte leaves, once no part of other bytes is left to be joined with
+        it. Raises `ContentChanged` when the file changes meanwhile, and `Rejected` when AEP keeps such parts.
         """
         ...
 

@@ -7,7 +7,7 @@ begun, and COMPLETE is sent only after AEP has confirmed every file.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
@@ -70,13 +70,25 @@ class Loading:
     async def _upload(self, file: File) -> None:
         if self.run.stop.is_over:
             raise Stopped
-        content = _CountedContent(self.run.contents.open(self.record.address, file), self.run.listener)
-        resume = self.progress.is_begun(file)
-        if not resume:
-            await self.run.ledger.write(Uploading(self.record.address, self.record.id, file))
-        place = FilePlace(self.record.id, self.record.dataset, file.name)
-        await self.run.platform.ingestion.upload(place, content, resume=resume)
-        await self.run.ledger.write(Uploaded(self.record.address, self.record.id, file))
+        address, batch = self.record.address, self.record.id
+        content = _CountedContent(self.run.contents.open(address, file), self.run.listener)
+        older = self.progress.held(file.name)
+        if older is not None:  # from now on AEP may hold the older file, a part of it or nothing, but no other bytes
+            await self.run.ledger.write(Uploading(address, batch, older))
+
+        async def about_to_send() -> None:
+            if not self.progress.is_begun(file):
+                await self.run.ledger.write(Uploading(address, batch, file))
+
+        place = FilePlace(batch, self.record.dataset, file.name)
+        try:
+            await self.run.platform.ingestion.upload(
+                place, content, resume=self.progress.is_begun(file), about_to_send=about_to_send
+            )
+        except ReconcilerError:
+            content.take_back_last()
+            raise
+        await self.run.ledger.write(Uploaded(address, batch, file))
 
     async def complete(self) -> None:
         """COMPLETE the batch; also after a lost answer or a kill it has its effect once."""
@@ -150,12 +162,14 @@ def is_partial(observed: Observed) -> bool:
     return bool(observed.failed_records) or bool(observed.errors)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _CountedContent:
-    """Content that tells the listener how many bytes were sent."""
+    """Content that tells the listener how many bytes were sent; those of an attempt that failed are taken back."""
 
     content: Content
     listener: Listener
+    _told: dict[int, int] = field(default_factory=dict)
+    """Bytes that were told of each part, by its first byte."""
 
     @property
     def size(self) -> int:
@@ -163,7 +177,19 @@ class _CountedContent:
         return self.content.size
 
     async def chunks(self, first: int, stop: int) -> AsyncIterator[bytes]:
-        """Read a part of the file."""
+        """Read a part of the file: it, and what lies behind it, is sent anew."""
+        self._take_back(first)
         async for chunk in self.content.chunks(first, stop):
             yield chunk
+            self._told[first] = self._told.get(first, 0) + len(chunk)
             self.listener(Sent(len(chunk)))
+
+    def take_back_last(self) -> None:
+        """Tell that the last attempt failed."""
+        if self._told:
+            self._take_back(max(self._told))
+
+    def _take_back(self, at: int) -> None:
+        lost = sum(self._told.pop(first) for first in [first for first in self._told if first >= at])
+        if lost:
+            self.listener(Sent(-lost))

@@ -105,6 +105,9 @@ class Behaviour:
     """The largest body of one PUT; beyond it 413."""
     part_bytes: int = 512_000_000
     """The largest part of a large file; beyond it 400."""
+    initialize_again: Literal["anew", "refused", "kept"] = "anew"
+    """A second INITIALIZE of a file: it begins anew, is refused, or is accepted and leaves the parts that are there
+    (undocumented, §7)."""
 
     # tokens
     token_ttl_s: int = 86_399

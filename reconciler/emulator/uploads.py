@@ -61,7 +61,11 @@ async def post(lake: Lake, call: Call, _content: AsyncIterator[bytes]) -> Reply:
     """`POST …/files/{path}?action=INITIALIZE|COMPLETE`: the start and the end of a large file."""
     stored, path = _open_batch(lake, call), call.path["file"]
     if call.parameters.get("action", "").upper() == "INITIALIZE":
-        lake.files.start_large(stored.n, path)
+        known, again = lake.files.size(stored.n, path), lake.behaviour.initialize_again
+        if known is not None and again == "refused":
+            raise service(lake.behaviour.wrong_state_status, f"file {path} has been initialized")
+        if known is None or again == "anew":
+            lake.files.start_large(stored.n, path)
         return Reply(201)
     if read_action(call) is not Action.COMPLETE:
         raise service(400, "action must be INITIALIZE or COMPLETE")

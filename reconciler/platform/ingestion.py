@@ -46,11 +46,19 @@ class AepIngestion:
 
         return await self._exchange.retries.run(attempt, WITHOUT_EFFECT)
 
-    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
-        """Put a file into an open batch. `resume`: an earlier run may have sent some of it."""
+    async def upload(
+        self,
+        place: FilePlace,
+        content: Content,
+        *,
+        resume: bool = False,
+        about_to_send: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Put a file into an open batch. `resume`: an earlier run may have sent some of these very bytes."""
         batch, dataset = checked_id(place.batch, "batch"), checked_id(place.dataset, "dataset")
         location = file_url(self._api_url, batch, dataset, place.name)
-        await Upload(self._exchange, place, location, content, self._part_bytes).run(resume=resume)
+        upload = Upload(self._exchange, place, location, content, self._part_bytes, about_to_send)
+        await upload.run(resume=resume)
 
     async def act(self, batch: str, verb: Verb, *, in_doubt: bool = False) -> None:
         """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""

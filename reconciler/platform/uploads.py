@@ -1,7 +1,8 @@
 """Puts a file into a batch: one PUT if it is small, else parts, of which the missing ones are sent (aep-api.md §6).
 
-Bodies are streamed, and every attempt reads its body anew. A body that can be read only once would be empty in the
-second attempt, and AEP would take nothing for the file.
+What a gateway cuts is sent in smaller parts. Parts are gone on with only where they are of the very same bytes: AEP
+would make one file of two versions. Bodies are streamed, and every attempt reads its body anew: one that can be read
+only once would be empty in the second attempt, and AEP would take nothing for the file.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import NotFound, Rejected
+from reconciler.core.errors import NotFound, OutcomeUnknown, PlatformError, Rejected
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.changes import WRONG_STATE
 from reconciler.platform.exchange import Call
 from reconciler.platform.outcome import WITHOUT_VERDICT
-from reconciler.platform.problems import Operation
+from reconciler.platform.problems import Failure, Operation
 from reconciler.platform.sending import ATTEMPT_SECONDS
 from reconciler.platform.urls import LONGEST_URL, url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Exchange
@@ -31,12 +32,20 @@ LARGEST_PUT = 256_000_000
 """Bytes of the largest file that goes in one request (aep-api.md §6.1)."""
 LARGEST_PART = 512_000_000
 """Bytes of the largest part (aep-api.md §6.2)."""
+SMALLEST_PART = 1024 * 1024
+"""Bytes of a part that is not made smaller, however often a gateway cuts it."""
+PARTS_OF_PUT = 8
+"""A file whose PUT was cut goes in at least so many parts, if none of them gets too small."""
+TRIES_BEFORE_SMALLER = 2
+"""How often a body is sent in one size: a gateway that cuts it twice cuts it again."""
 LARGEST_RECEIPT = 64 * 1024
 """Bytes that are read of the answer to the COMPLETE of a file."""
 SLOWEST = 128 * 1024
 """Bytes a second: an upload that is slower on average is given up."""
 
 OCTETS = {"content-type": "application/octet-stream"}
+JSON = {"content-type": "application/json"}
+"""AEP wants it of a POST, though that has no body (aep-api.md §16.1)."""
 
 Ranges = list[tuple[int, int]]
 """Parts of a file, sorted: the first byte of each, and the byte after its last."""
@@ -66,6 +75,10 @@ class Body:
         return {**OCTETS, "content-length": str(self.stop - self.first)}
 
 
+class _Occupied(Rejected):
+    """AEP holds parts of other bytes under the file's name, and does not let them go."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One file that is sent to AEP."""
@@ -75,6 +88,7 @@ class Upload:
     url: str
     content: Content
     part_bytes: int
+    about_to_send: Callable[[], Awaitable[None]]
 
     async def run(self, *, resume: bool) -> None:
         """Send it. `resume`: AEP may have parts of the same bytes. Raises `PlatformError` or `ContentChanged`."""
@@ -84,38 +98,48 @@ class Upload:
                 hint="shorten it: AEP takes URLs of at most 2,000 characters",
                 status=HTTPStatus.REQUEST_URI_TOO_LONG,
             )
-        if self.content.size > LARGEST_PUT or not await self._send_whole():
-            await self._in_parts(resume=resume)
+        if self.content.size > LARGEST_PUT:
+            await self._in_parts(self.part_bytes, resume=resume)
+        else:
+            await self._whole()
 
-    async def _send_whole(self) -> bool:
-        """Send the file in one request; False if a gateway refuses it for its size (aep-api.md §6.1)."""
+    async def _whole(self) -> None:
+        """Send the file in one request; in parts when a gateway finds it too large or too slow (aep-api.md §6.1)."""
+        size = self.content.size
+        call, body = self._call("PUT", "upload"), Body(self.content, 0, size)
+        await self.about_to_send()
         try:
-            await self._send(self._call("PUT", "upload"), Body(self.content, 0, self.content.size))
-        except Rejected as error:
-            if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and self.content.size > 0:
-                return False
-            raise
-        return True
+            await self._send(call, body, is_divisible=size > 0)
+        except PlatformError as error:
+            if size == 0 or not _is_cut(error):
+                raise
+            try:
+                # Never on with parts that are there: an earlier version's would not have been replaced by this PUT.
+                await self._in_parts(min(self.part_bytes, max(size // PARTS_OF_PUT, SMALLEST_PART)), resume=False)
+            except _Occupied:
+                if isinstance(error, Rejected):
+                    raise
+                await self._send(call, body)  # it replaces whatever is there
 
-    async def _in_parts(self, *, resume: bool) -> None:
+    async def _in_parts(self, part_bytes: int, *, resume: bool) -> None:
         received = await self._received() if resume else None
         if received is None:
             received = await self._begin()
-        await self._send_missing(received)
+        await self.about_to_send()
+        await self._send_missing(received, part_bytes)
         try:
             await self._finish()
         except Rejected as error:
             if error.status not in WRONG_STATE:
                 raise
             # The parts that AEP has do not make up the file, or it has lost them: send all of them again.
-            await self._begin()
-            await self._send_missing([])
+            await self._send_missing(await self._begin(are_own=True), part_bytes)
             await self._finish()
 
-    async def _begin(self) -> Ranges:
-        """INITIALIZE, and return what AEP has of the file already.
+    async def _begin(self, *, are_own: bool = False) -> Ranges:
+        """INITIALIZE, and return what AEP has of these very bytes. `are_own`: what it has is of them.
 
-        Whether it can be repeated is unverified (aep-api.md §7): after a refusal, the file may have been begun.
+        Whether it can be repeated is unverified (aep-api.md §7): it may be refused, and it may leave what is there.
         """
         try:
             await self._send(self._call("POST", "begin", {"action": "INITIALIZE"}))
@@ -125,14 +149,41 @@ class Upload:
             received = await self._received()
             if received is None:
                 raise
-            return received
-        return []
+        else:
+            received = [] if are_own else await self._left()
+        if received and not are_own:
+            raise _Occupied(
+                f"AEP holds a part of other bytes of file `{self.place.name}` in batch `{self.place.batch}`",
+                hint="the file cannot be begun anew in this batch: make its next one with `apply --replace ADDRESS`",
+                status=HTTPStatus.CONFLICT,
+            )
+        return received
 
-    async def _send_missing(self, received: Ranges) -> None:
-        for first, stop in missing(received, self.content.size, min(self.part_bytes, LARGEST_PART)):
-            call = self._call("PATCH", "upload a part of")
-            headers = {"content-range": f"bytes {first}-{stop - 1}"}
-            await self._send(replace(call, headers=headers), Body(self.content, first, stop))
+    async def _left(self) -> Ranges:
+        """Which bytes AEP still has of a file that was begun a moment ago: there should be none."""
+        try:
+            return await self._received() or []
+        except Rejected:
+            return []  # no HEAD here: INITIALIZE was accepted, and that has to do
+
+    async def _send_missing(self, received: Ranges, part_bytes: int) -> None:
+        part_bytes = min(part_bytes, LARGEST_PART)
+        while True:
+            is_divisible = part_bytes > SMALLEST_PART
+            try:
+                for first, stop in missing(received, self.content.size, part_bytes):
+                    call = self._call(
+                        "PATCH", "upload a part of", headers={"content-range": f"bytes {first}-{stop - 1}"}
+                    )
+                    await self._send(call, Body(self.content, first, stop), is_divisible=is_divisible)
+            except PlatformError as error:
+                if not (is_divisible and _is_cut(error)):
+                    raise
+                part_bytes = max(min(part_bytes, self.content.size) // PARTS_OF_PUT, SMALLEST_PART)
+                known = await self._received()  # what was cut may have arrived, and AEP takes no byte twice
+                received = await self._begin(are_own=True) if known is None else known
+            else:
+                return
 
     async def _received(self) -> Ranges | None:
         """Which bytes AEP has, by HEAD; None if it knows no such file."""
@@ -152,18 +203,37 @@ class Upload:
                 status=HTTPStatus.CONFLICT,
             )
 
-    def _call(self, method: str, verb: str, query: Mapping[str, str] | None = None) -> Call:
+    def _call(
+        self, method: str, verb: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] = OCTETS
+    ) -> Call:
         operation = Operation(f"{verb} file `{self.place.name}` of batch `{self.place.batch}`", is_read=False)
-        return Call(operation, method, url(self.url, "", query))
+        return Call(operation, method, url(self.url, "", query), headers=JSON if method == "POST" else headers)
 
-    async def _send(self, call: Call, body: Body | None = None) -> Answer:
-        """Send until there is a verdict: all of these calls can be repeated (aep-api.md §7)."""
+    async def _send(self, call: Call, body: Body | None = None, *, is_divisible: bool = False) -> Answer:
+        """Send until there is a verdict: all of these calls can be repeated (aep-api.md §7).
+
+        `is_divisible`: give up soon when a gateway cuts the request, since smaller ones may pass.
+        """
         seconds = 0.0
         if body is not None:
             seconds = body.seconds
             headers = {**body.headers, **call.headers}
             call = replace(call, body=body, headers=headers, time_limit=ATTEMPT_SECONDS + seconds)
-        return await self.exchange.retries.run(lambda: self.exchange.send(call), WITHOUT_VERDICT, extra_seconds=seconds)
+
+        async def attempt() -> Answer | Failure:
+            result = await self.exchange.send(call)
+            if is_divisible and isinstance(result, Failure) and _is_cut(result.error):
+                return replace(result, most_tries=TRIES_BEFORE_SMALLER)
+            return result
+
+        return await self.exchange.retries.run(attempt, WITHOUT_VERDICT, extra_seconds=seconds)
+
+
+def _is_cut(error: PlatformError) -> bool:
+    """Whether a smaller request may pass: it was too large, or took longer than a gateway waits (aep-api.md §6.1)."""
+    if isinstance(error, OutcomeUnknown):
+        return error.status not in {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}
+    return error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 def missing(received: Sequence[tuple[int, int]], size: int, part_bytes: int) -> Iterator[tuple[int, int]]:

@@ -76,7 +76,7 @@ class ProgressLines:
         if not self._sent_bytes:
             self._sending_since = self._sent_shown_at = now
         self._sent_bytes += size
-        if now - self._sent_shown_at >= SECONDS_BETWEEN:
+        if size > 0 and now - self._sent_shown_at >= SECONDS_BETWEEN:
             self._sent_shown_at = now
             of = f" of {amount(self.total_bytes)}" if self.total_bytes else ""
             rate = amount(round(self._sent_bytes / (now - self._sending_since)))

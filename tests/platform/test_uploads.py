@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from hypothesis import given
@@ -83,7 +83,9 @@ def upload(emulator: Emulator, content: Bytes, name: str = "a.json", times: int 
     async def main() -> dict[str, bytes]:
         async with connected(emulator) as (platform, batch):
             for number in range(times):
-                await platform.ingestion.upload(FilePlace(batch, DATASET, name), content, resume=number > 0)
+                await platform.ingestion.upload(
+                    FilePlace(batch, DATASET, name), content, resume=number > 0, about_to_send=nothing
+                )
             return emulator.files(batch)
 
     return run(main())
@@ -104,20 +106,56 @@ def test_folders_stay_and_everything_else_is_percent_encoded(emulator: Emulator,
     assert upload(emulator, Bytes(b"x"), name) == {name: b"x"}
 
 
-@pytest.mark.parametrize("fault", [Cut(Moment.AFTER), Answer(503, Moment.AFTER), Cut(Moment.BEFORE)])
+CUTS = [Cut(Moment.AFTER), Cut(Moment.BEFORE), Answer(504, Moment.AFTER), Answer(502), Answer(408)]
+
+
+@pytest.mark.parametrize("fault", [*CUTS, Answer(503, Moment.AFTER), Answer(500)])
 def test_a_second_attempt_sends_the_whole_body_again(emulator: Emulator, fault: Cut | Answer) -> None:
-    emulator.inject(Faults((Fault(fault, "PUT", first=2),)))
+    emulator.inject(Faults((Fault(fault, "PUT", first=1),)))
     content = Bytes(bytes(range(200)))
     assert upload(emulator, content) == {"a.json": content.data}
     assert set(content.read) == {(0, 200)}
-    assert emulator.requests.count("PUT") == 3
+    assert (len(sent(emulator, "PUT")), len(sent(emulator, "PATCH"))) == (2, 0)
+
+
+def test_a_service_in_trouble_gets_the_same_body_as_often_as_it_takes(emulator: Emulator) -> None:
+    emulator.inject(Faults((Fault(Answer(503), "PUT", first=5),)))
+    assert upload(emulator, Bytes(b"0123456789")) == {"a.json": b"0123456789"}
+    assert len(sent(emulator, "PUT")) == 6
+
+
+@pytest.mark.parametrize("fault", CUTS)
+def test_what_a_gateway_cuts_twice_goes_in_parts(emulator: Emulator, fault: Cut | Answer) -> None:
+    emulator.inject(Faults((Fault(fault, "PUT", first=1_000),)))
+    content = Bytes(bytes(range(35)))
+    assert upload(emulator, content) == {"a.json": content.data}
+    assert len(sent(emulator, "PUT")) == 2
+    assert content.read[-4:] == [(0, 10), (10, 20), (20, 30), (30, 35)]
+
+
+def test_an_empty_file_has_no_parts(emulator: Emulator) -> None:
+    emulator.inject(Faults((Fault(Answer(504), "PUT", first=4),)))
+    assert upload(emulator, Bytes(b"")) == {"a.json": b""}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("fault", "first"), [(Cut(Moment.AFTER), 2), (Answer(504), 2), (Answer(413), 1)])
+def test_parts_that_a_gateway_cuts_get_smaller(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, fault: Cut | Answer, first: int
+) -> None:
+    monkeypatch.setattr(uploads, "SMALLEST_PART", 3)
+    emulator.inject(Faults((Fault(fault, "PATCH", first=first),)))
+    content = Bytes(bytes(range(25)))
+    assert upload(emulator, content) == {"a.json": content.data}
+    sizes = [stop - first for first, stop in content.read]
+    assert max(sizes[sizes.index(3) :]) == 3
 
 
 def test_a_token_that_ends_does_not_empty_the_body(emulator: Emulator) -> None:
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             emulator.expire_tokens()
-            await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789"))
+            await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789"), about_to_send=nothing)
             assert emulator.files(batch) == {"a": b"0123456789"}
 
     run(main())
@@ -139,7 +177,9 @@ def test_cuts_in_a_large_file_lose_nothing(emulator: Emulator, method: str, mome
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             emulator.inject(Faults((Fault(Cut(moment), method, first=1),)))
-            await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), content, resume=method == "HEAD")
+            await platform.ingestion.upload(
+                FilePlace(batch, DATASET, "a"), content, resume=method == "HEAD", about_to_send=nothing
+            )
             assert emulator.files(batch) == {"a": content.data}
 
     run(main())
@@ -153,10 +193,10 @@ def test_what_an_earlier_run_sent_is_not_sent_again(emulator: Emulator) -> None:
         async with connected(emulator) as (platform, batch):
             place = FilePlace(batch, DATASET, "a")
             with pytest.raises(ContentChanged):
-                await platform.ingestion.upload(place, content)
+                await platform.ingestion.upload(place, content, about_to_send=nothing)
             content.changes_at = None
             content.read.clear()
-            await platform.ingestion.upload(place, content, resume=True)
+            await platform.ingestion.upload(place, content, resume=True, about_to_send=nothing)
             assert emulator.files(batch) == {"a": content.data}
 
     run(main())
@@ -175,11 +215,69 @@ def test_other_bytes_of_one_name_replace_what_is_there(emulator: Emulator) -> No
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             place = FilePlace(batch, DATASET, "a")
-            await platform.ingestion.upload(place, Bytes(b"x" * 33))
-            await platform.ingestion.upload(place, Bytes(b"y" * 12))
+            await platform.ingestion.upload(place, Bytes(b"x" * 33), about_to_send=nothing)
+            await platform.ingestion.upload(place, Bytes(b"y" * 12), about_to_send=nothing)
             assert emulator.files(batch) == {"a": b"y" * 12}
 
     run(main())
+
+
+OLD, NEW = Bytes(b"o" * 40), Bytes(b"n" * 40)
+
+
+def begin(emulator: Emulator, *, again: Literal["anew", "refused", "kept"]) -> dict[str, bytes]:
+    """What becomes of a file whose first half AEP has of other bytes; `again`: what a second INITIALIZE does."""
+
+    async def main() -> dict[str, bytes]:
+        async with connected(emulator) as (platform, batch):
+            place, half = FilePlace(batch, DATASET, "a"), Bytes(OLD.data, changes_at=20)
+            with pytest.raises(ContentChanged):
+                await platform.ingestion.upload(place, half, about_to_send=nothing)
+            emulator.behaviour = Behaviour(initialize_again=again)
+            told = []
+
+            async def about_to_send() -> None:
+                told.append(len(emulator.requests))
+
+            try:
+                await platform.ingestion.upload(place, NEW, about_to_send=about_to_send)
+            finally:
+                assert (again == "anew") == bool(told)  # nothing is told of bytes that are never sent
+            return emulator.files(batch)
+
+    return run(main())
+
+
+@pytest.mark.usefixtures("small")
+def test_a_file_that_is_another_now_is_begun_anew(emulator: Emulator) -> None:
+    assert begin(emulator, again="anew") == {"a": NEW.data}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("again", ["refused", "kept"])
+def test_two_versions_of_a_file_are_never_joined(emulator: Emulator, again: Literal["refused", "kept"]) -> None:
+    with pytest.raises(Rejected, match="holds a part of other bytes") as raised:
+        begin(emulator, again=again)
+    assert "--replace" in (raised.value.hint or "")
+    assert len([each for each in emulator.requests if each.method == "PATCH" and each.status == 200]) == 2
+    assert not [each for each in sent(emulator, "POST") if "COMPLETE" in each]
+
+
+def test_a_small_file_replaces_parts_that_stay(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with connected(emulator) as (platform, batch):
+            place = FilePlace(batch, DATASET, "a")
+            monkeypatch.setattr(uploads, "LARGEST_PUT", 4)
+            with pytest.raises(ContentChanged):
+                await platform.ingestion.upload(place, Bytes(OLD.data, changes_at=20), about_to_send=nothing)
+            monkeypatch.undo()
+            emulator.behaviour = Behaviour(initialize_again="refused")
+            emulator.inject(Faults((Fault(Answer(504), "PUT", first=2),)))
+            await platform.ingestion.upload(place, NEW, about_to_send=nothing)
+            assert emulator.files(batch) == {"a": NEW.data}
+
+    run(main())
+    assert len(sent(emulator, "PUT")) == 3
 
 
 def test_a_gateway_that_finds_a_put_too_large_gets_parts(emulator: Emulator) -> None:
@@ -192,7 +290,9 @@ def test_a_file_that_changes_on_the_way_never_becomes_the_file(emulator: Emulato
     async def main() -> None:
         async with connected(emulator) as (platform, batch):
             with pytest.raises(ContentChanged):
-                await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"0123456789", changes_at=6))
+                await platform.ingestion.upload(
+                    FilePlace(batch, DATASET, "a"), Bytes(b"0123456789", changes_at=6), about_to_send=nothing
+                )
             assert emulator.files(batch) == {}
 
     run(main())
@@ -203,7 +303,7 @@ def test_a_completed_batch_takes_no_files(emulator: Emulator) -> None:
         async with connected(emulator) as (platform, batch):
             await platform.ingestion.act(batch, Verb.COMPLETE)
             with pytest.raises(Rejected):
-                await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"x"))
+                await platform.ingestion.upload(FilePlace(batch, DATASET, "a"), Bytes(b"x"), about_to_send=nothing)
 
     run(main())
 

@@ -81,7 +81,9 @@ class Mortal:
         await self.platform.act(batch, verb, in_doubt=in_doubt)
         self._pass()
 
-    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+    async def upload(
+        self, place: FilePlace, content: Content, *, resume: bool = False, about_to_send: Callable[[], Awaitable[None]]
+    ) -> None:
         raise NotImplementedError("no batch here has files")
 
     async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:

@@ -34,6 +34,10 @@ class FakePlatform:
     """What the next uploads answer; `made` when it runs out."""
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """By batch and name."""
+    keeps_parts: bool = False
+    """Whether it holds parts of other bytes and keeps them: an upload is refused before its first byte."""
+    lost_attempts: int = 0
+    """How often the body of each upload is read in vain first."""
     datasets: set[str] | None = None
     """Those that exist; None for all."""
     calls: list[str] = field(default_factory=list)
@@ -140,7 +144,19 @@ class FakePlatform:
         self.hidden[batch] = self.lag
         return batch
 
-    async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+    async def upload(
+        self,
+        place: FilePlace,
+        content: Content,
+        *,
+        resume: bool = False,
+        about_to_send: Callable[[], Awaitable[None]],
+    ) -> None:
+        if self.keeps_parts:
+            raise Rejected("it holds other bytes", status=409)
+        await about_to_send()
+        for _ in range(self.lost_attempts):
+            _ = [chunk async for chunk in content.chunks(0, content.size)]
         self.calls.append(f"{'resume' if resume else 'upload'} {place.batch} {place.name}")
         data = b"".join([chunk async for chunk in content.chunks(0, content.size)])
         if self.batches[place.batch].status != "loading":

@@ -14,6 +14,7 @@ from reconciler.apply.run import Run, Slots, Stop
 from reconciler.core.batch import Desired, File, Record, Spec, Stage
 from reconciler.core.errors import ContentChanged, LoadFailed
 from reconciler.core.pace import Pace
+from reconciler.core.plans.events import Sent
 from reconciler.core.states.journal import Done, Intent, Staged, Uploaded, Uploading
 from reconciler.ports import Platform
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
@@ -139,6 +140,40 @@ def test_a_file_that_fails_keeps_the_batch_open_and_the_next_run_finishes_it(ans
     again = carry(plan_of([wanted(*FILES)], [left], platform.batches.values()), platform, left)
     assert again.records[ADDRESS] == known(*FILES, stage=Stage.COMPLETED)
     assert again.account.uploaded + len(left.files) == len(FILES)
+
+
+def test_a_file_is_begun_only_once_nothing_else_can_be_joined_with_it() -> None:
+    """An older file that AEP holds is in doubt before the new one's bytes are: a kill in between joins nothing."""
+    platform, there = here(), known(File("a.json", 4, "0" * 64))
+    trial = carry(plan_of([wanted(FILES[0])], [there], platform.batches.values()), platform, there)
+    steps = [each for each in trial.journal.entries if isinstance(each, Uploading | Uploaded)]
+    assert [(type(each), each.file) for each in steps] == [
+        (Uploading, there.files[0]),
+        (Uploading, FILES[0]),
+        (Uploaded, FILES[0]),
+    ]
+    assert [call for call in platform.calls if call.startswith(("upload", "resume"))] == ["upload B1 a.json"]
+
+
+def test_a_refused_beginning_leaves_in_the_journal_what_aep_may_hold() -> None:
+    """AEP keeps parts of other bytes: the next run must not take them for parts of this file."""
+    platform, there = here(), known(begun=(File("a.json", 4, "0" * 64),))
+    platform.keeps_parts = True
+    trial = carry(plan_of([wanted(FILES[0])], [there], platform.batches.values()), platform, there)
+    assert not [each for each in trial.journal.entries if isinstance(each, Uploading | Uploaded)]
+    assert trial.records[ADDRESS].begun == there.begun
+    assert len(trial.account.failures) == 1
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3])
+def test_bytes_of_a_failed_attempt_are_taken_back(lost: int) -> None:
+    platform = here()
+    platform.lost_attempts = lost
+    trial = carry(plan_of([wanted(FILES[0])], [known()], platform.batches.values()), platform, known())
+    assert sum(event.size for event in trial.events if isinstance(event, Sent)) == FILES[0].size
+    platform.uploads = ["refused"]
+    again = carry(plan_of([wanted(*FILES[:2])], [known(FILES[0])], here().batches.values()), platform, known(FILES[0]))
+    assert sum(event.size for event in again.events if isinstance(event, Sent)) == 0
 
 
 def test_a_file_that_changed_meanwhile_is_an_error_and_the_batch_is_not_completed() -> None:

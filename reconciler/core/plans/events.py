@@ -51,7 +51,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A part of a file was sent; `size` is in bytes."""
+    """A part of a file was sent; `size` is in bytes, below zero when the attempt failed that had sent them."""
 
     size: int
 

@@ -35,6 +35,10 @@ class Progress:
             case _:
                 assert_never(step)
 
+    def held(self, name: str) -> File | None:
+        """The file of this name that AEP has confirmed to hold."""
+        return self._files.get(name)
+
     def is_begun(self, file: File) -> bool:
         """Whether the same bytes were sent before, and perhaps not to their end."""
         return self._begun.get(file.name) == file
