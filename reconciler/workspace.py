@@ -93,8 +93,8 @@ def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declare
     by_address = {each.address: each for each in desired}
     if fingerprints and surveyed.files:
         by_address = fingerprinted(desired, surveyed, known)
-        known.save()
-    return Declared(manifests, environment, by_address, sources, found, DataFiles(surveyed.files))
+        known.save(prune=True)
+    return Declared(manifests, environment, by_address, sources, found, DataFiles(surveyed.files, known))
 
 
 def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:

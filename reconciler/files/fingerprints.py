@@ -1,12 +1,14 @@
-"""SHA-256 of data files, remembered by size, mtime and inode: a plan over unchanged terabytes reads nothing.
+"""SHA-256 of data files, remembered by size, times and inode: a plan over unchanged terabytes reads nothing.
 
-Only a cache: it may be lost and is never committed; one that cannot be read counts as empty.
+Only a cache: it may be lost and is never committed. One that cannot be read, or was not written by us, counts as empty;
+an entry that turns out to be wrong is dropped.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import file_digest
@@ -20,16 +22,18 @@ from reconciler.files.inside import open_regular
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 
 TICK_NS = 20_000_000
-"""Nanoseconds: two writes that are closer to each other may leave the same mtime."""
+"""Nanoseconds: two writes that are closer to each other may leave the same time."""
 COARSE_NS = 2_000_000_000
-"""Nanoseconds: the same where mtimes are whole seconds."""
+"""Nanoseconds: the same where times are whole seconds."""
 SECOND_NS = 1_000_000_000
 
-MAX_CACHE = 1024 * 1024 * 1024
-"""Bytes of the largest cache that is read."""
+MAX_CACHE = 256 * 1024 * 1024
+"""Bytes of the largest cache that is read: more than a million files."""
+
+_SHA256 = re.compile("[0-9a-f]{64}|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,22 @@ class Stamp:
     size: int
     """Bytes."""
     mtime_ns: int
+    ctime_ns: int
+    """When its bytes, its name or its mtime were last changed: unlike the mtime, nobody can set it back."""
     inode: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
         """The stamp that a status shows."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+    def is_like(self, other: Stamp) -> bool:
+        """Whether both may be of the same bytes: a new name or mode changes the ctime alone."""
+        return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
+
+    def is_settled(self, now_ns: int) -> bool:
+        """Whether a change after `now_ns` would show: a file written a moment ago may be written again in one tick."""
+        return all(now_ns - at > (TICK_NS if at % SECOND_NS else COARSE_NS) for at in (self.mtime_ns, self.ctime_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +82,37 @@ class Fingerprints:
         self._is_changed = False
 
     def load(self) -> None:
-        """Read the cache; one that cannot be read is empty."""
-        with suppress(ValueError, TypeError, AttributeError):
+        """Read the cache; one that is not as `save` wrote it is empty."""
+        with suppress(ValueError, TypeError, LookupError, AttributeError, RecursionError):
             found = json.loads(read_cache(self._path, MAX_CACHE))
-            if found.get("version") != VERSION:
-                return
-            for path, (size, mtime_ns, inode, sha256, rules) in found["files"].items():
-                self._entries[path] = Entry(Stamp(size, mtime_ns, inode), str(sha256), str(rules))
+            if found["version"] == VERSION:
+                self._entries = {path: _entry(*fields) for path, fields in found["files"].items()}
 
-    def save(self) -> None:
-        """Write the entries that were used, if any of them is new; it is no error if the disk refuses."""
+    def save(self, *, prune: bool = False) -> None:
+        """Write the entries, if any is new; it is no error if the disk refuses. `prune`: only those that were used."""
         if not self._is_changed:
             return
         files = {
-            path: (entry.stamp.size, entry.stamp.mtime_ns, entry.stamp.inode, entry.sha256, entry.rules)
+            path: (
+                entry.stamp.size,
+                entry.stamp.mtime_ns,
+                entry.stamp.ctime_ns,
+                entry.stamp.inode,
+                entry.sha256,
+                entry.rules,
+            )
             for path, entry in self._entries.items()
-            if path in self._used
+            if not prune or path in self._used
         }
         text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
         write_cache(self._path, text.encode())
         self._is_changed = False
+
+    def forget(self, path: str) -> None:
+        """Drop what is remembered of a file, for later runs too: it was read, and is something else."""
+        if self._entries.pop(path, None) is not None:
+            self._is_changed = True
+            self.save()
 
     def has_passed(self, path: str, stamp: Stamp, rules: str) -> bool:
         """Whether the file's beginning was in order under these rules."""
@@ -95,11 +120,11 @@ class Fingerprints:
         entry = self._entries.get(path)
         return entry is not None and entry.stamp == stamp and entry.rules == rules
 
-    def note_passed(self, path: str, stamp: Stamp, rules: str) -> None:
-        """Remember that the file's beginning was in order under these rules."""
+    def note_passed(self, path: str, stamp: Stamp, rules: str, since_ns: int) -> None:
+        """Remember that the file's beginning, read after `since_ns`, was in order under these rules."""
         entry = self._entries.get(path)
         base = entry if entry is not None and entry.stamp == stamp else Entry(stamp)
-        self._remember(path, replace(base, rules=rules))
+        self._remember(path, replace(base, rules=rules), since_ns)
 
     def digest(self, path: str, stamp: Stamp) -> str:
         """The file's SHA-256 in hex, remembered or read now. Raises `ContentChanged`."""
@@ -107,18 +132,24 @@ class Fingerprints:
         entry = self._entries.get(path)
         if entry is not None and entry.stamp == stamp and entry.sha256:
             return entry.sha256
+        since_ns = time_ns()
         sha256 = _read_digest(path, stamp)
         rules = entry.rules if entry is not None and entry.stamp == stamp else ""
-        self._remember(path, Entry(stamp, sha256, rules))
+        self._remember(path, Entry(stamp, sha256, rules), since_ns)
         return sha256
 
-    def _remember(self, path: str, entry: Entry) -> None:
-        # A file written a moment ago may be written again without a new mtime: its stamp proves nothing.
-        granularity = COARSE_NS if entry.stamp.mtime_ns % SECOND_NS == 0 else TICK_NS
-        if time_ns() - entry.stamp.mtime_ns > granularity:
+    def _remember(self, path: str, entry: Entry, since_ns: int) -> None:
+        if entry.stamp.is_settled(since_ns):
             self._used.add(path)
             self._entries[path] = entry
             self._is_changed = True
+
+
+def _entry(size: int, mtime_ns: int, ctime_ns: int, inode: int, sha256: str, rules: str) -> Entry:
+    """An entry as it stands in the cache. Raises `ValueError` or `TypeError` if it is none."""
+    if not _SHA256.fullmatch(sha256) or not isinstance(rules, str):
+        raise ValueError(sha256)
+    return Entry(Stamp(size, mtime_ns, ctime_ns, inode), sha256, rules)
 
 
 def _read_digest(path: str, stamp: Stamp) -> str:

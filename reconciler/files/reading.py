@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from reconciler.files.inside import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from hashlib import _Hash as _Digest
     from io import BufferedReader
 
     from reconciler.core.batch import File
+    from reconciler.files.fingerprints import Fingerprints
 
 CHUNK = 1024 * 1024
 """Bytes that are read at a time."""
@@ -39,22 +41,27 @@ class DataFiles:
     """The files of a survey: implements `ports.Contents`."""
 
     files: Mapping[str, tuple[LocalFile, ...]]
+    cache: Fingerprints
+    """Where the fingerprints are from."""
 
     def open(self, address: str, file: File) -> DataFile:
         """The content of a declared file. Raises `ContentChanged` if the survey did not find it."""
         local = self.files.get(address, ())
         at = bisect_left(local, file.name, key=lambda each: each.name)
         if at < len(local) and local[at].name == file.name:
-            return DataFile(local[at], file.sha256)
+            return DataFile(local[at], file.sha256, self.cache)
         raise ContentChanged(f"file `{file.name}` of `{address}` is not there any more", hint="run again")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DataFile:
     """The content of one data file: implements `ports.Content`."""
 
     local: LocalFile
     sha256: str
+    cache: Fingerprints
+    _before: tuple[int, _Digest] = field(default_factory=lambda: (0, sha256()))
+    """How far the file was read without a gap, and the digest up to there."""
 
     @property
     def size(self) -> int:
@@ -64,22 +71,26 @@ class DataFile:
     async def chunks(self, first: int, stop: int) -> AsyncIterator[bytes]:
         """Read the bytes from `first` up to `stop`, a mebibyte at a time; the last only if the file has not changed.
 
+        The last byte of the file comes only if all before it, in whatever parts they were read, are as fingerprinted.
         Raises `ContentChanged`.
         """
         import asyncio  # `validate` reads no data and starts faster without it
 
         file = self._open()  # not in a thread: a cancelled one would leave it open
         try:
-            digest = sha256() if (first, stop) == (0, self.size) else None
-            at = file.seek(first)
+            at, before = self._before if self._before[0] <= first else (0, sha256())
+            digest = before.copy()
+            file.seek(at)
             while at < stop:
-                chunk = await asyncio.to_thread(_read, file, min(CHUNK, stop - at), self.local.path)
-                at += len(chunk)
-                if digest is not None:
-                    digest.update(chunk)
+                most = min(CHUNK, (first if at < first else stop) - at)
+                chunk = await asyncio.to_thread(_read, file, most, self.local.path)
+                is_asked_for, at = at >= first, at + len(chunk)
+                digest.update(chunk)
                 if at == stop:
-                    self._check(file, None if digest is None else digest.hexdigest())
-                yield chunk
+                    self._check(file, digest.hexdigest() if at == self.size else None)
+                if is_asked_for:
+                    yield chunk
+            self._before = at, digest
         finally:
             file.close()
 
@@ -88,14 +99,18 @@ class DataFile:
             file = open_regular(self.local.path)
         except OSError as error:
             raise unreadable(self.local.path, error) from error
-        if Stamp.of(os.fstat(file.fileno())) != self.local.stamp:
+        if not Stamp.of(os.fstat(file.fileno())).is_like(self.local.stamp):
             file.close()
             raise changed(self.local.path)
         return file
 
     def _check(self, file: BufferedReader, found: str | None) -> None:
-        if Stamp.of(os.fstat(file.fileno())) != self.local.stamp or found not in {None, self.sha256}:
-            raise changed(self.local.path)
+        path = self.local.path
+        if not Stamp.of(os.fstat(file.fileno())).is_like(self.local.stamp):
+            raise changed(path)
+        if found not in {None, self.sha256}:
+            self.cache.forget(path)
+            raise changed(path)
 
 
 def _read(file: BufferedReader, most: int, path: str) -> bytes:

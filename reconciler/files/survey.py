@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from os.path import realpath
+from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import split
@@ -119,7 +120,7 @@ class _Surveyor:
     def _check(self, spec: Spec, rules: str, local: LocalFile, place: Place) -> None:
         flaw = name_flaw(local.name) or extension_flaw(spec, local.name)
         if flaw is None and not self.cache.has_passed(local.path, local.stamp, rules):
-            shown = self.tree.shown(local.path)
+            shown, since_ns = self.tree.shown(local.path), time_ns()
             try:
                 head, tail = read_ends(local.path, local.stamp.size)
             except OSError as error:
@@ -127,7 +128,7 @@ class _Surveyor:
                 return
             flaw = content_flaw(spec, shown, local.stamp.size, head, tail)
             if flaw is None:
-                self.cache.note_passed(local.path, local.stamp, rules)
+                self.cache.note_passed(local.path, local.stamp, rules, since_ns)
         if flaw is not None:
             self._add(flaw, place)
 

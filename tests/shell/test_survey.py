@@ -7,13 +7,14 @@ import os
 import sys
 import time
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.core.batch import Desired, File, Spec
 from reconciler.core.errors import ContentChanged
-from reconciler.files.fingerprints import Fingerprints
+from reconciler.files.fingerprints import COARSE_NS, TICK_NS, Fingerprints, Stamp
 from reconciler.files.reading import DataFiles
 from reconciler.files.survey import Survey, fingerprinted, survey
 from tests.examples import ADDRESS, desired
@@ -30,12 +31,17 @@ def wanted(*globs: str, spec: Spec | None = None, complete: bool = False) -> Des
 
 
 def put(root: Path, *names: str, data: bytes = LINE) -> None:
-    """Files whose mtimes are old enough to be trusted."""
+    """Files whose mtimes are old; their ctimes are of this moment."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         os.utime(path, ns=(time.time_ns() - 10**10, time.time_ns() - 10**10 + 1))
+
+
+def settle() -> None:
+    """Wait until the ctimes of all files are old enough to be trusted."""
+    time.sleep(2 * TICK_NS / 10**9)
 
 
 def surveyed(root: Path, each: Desired, known: Fingerprints | None = None) -> Survey:
@@ -173,6 +179,7 @@ sys.addaudithook(_watch)
 
 def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     put(tmp_path, *(f"data/{number}.json" for number in range(50)))
+    settle()
     each = wanted("data/*.json")
 
     def once() -> dict[str, Desired]:
@@ -186,11 +193,115 @@ def test_unchanged_files_are_not_opened_again(tmp_path: Path) -> None:
     first = once()
     assert opened(once) == []
     put(tmp_path, "data/7.json", data=LINE * 2)
+    settle()
     assert {os.path.basename(path) for path in opened(once)} == {"7.json"}  # noqa: PTH119
     assert once()[ADDRESS].content != first[ADDRESS].content
-    (tmp_path / "state" / "dev.fingerprints").write_text('{"version": 1, "files": [3]}', encoding="utf-8")
+    (tmp_path / "state" / "dev.fingerprints").write_text('{"version": 2, "files": [3]}', encoding="utf-8")
     assert len(opened(once)) == 100
     assert len(opened(lambda: Fingerprints(tmp_path / "nothing").load())) == 0
+
+
+def content_of(root: Path, each: Desired) -> tuple[File, ...]:
+    """The fingerprints as one run after the other sees them."""
+    known = Fingerprints(root / "cache")
+    known.load()
+    result = fingerprinted([each], survey(root, [each], [], known), known)[ADDRESS].content
+    known.save()
+    return result or ()
+
+
+@pytest.mark.parametrize("how", ["in place", "renamed", "swapped"])
+def test_a_change_that_keeps_size_and_mtime_is_seen(tmp_path: Path, how: str) -> None:
+    put(tmp_path, "a.json", data=b'{"a": 1}\n')
+    put(tmp_path, "b.json.new", data=b'{"b": 2}\n')
+    settle()
+    path, other, each = tmp_path / "a.json", tmp_path / "b.json.new", wanted("a.json")
+    before, status = content_of(tmp_path, each), path.stat()
+    assert content_of(tmp_path, each) == before
+    if how == "in place":
+        path.write_bytes(other.read_bytes())
+    elif how == "renamed":
+        other.replace(path)
+    else:
+        path.rename(tmp_path / "c")
+        other.rename(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    assert content_of(tmp_path, each) == (File("a.json", 9, sha256(b'{"b": 2}\n').hexdigest()),)
+
+
+def test_what_is_read_in_the_tick_of_its_last_change_is_not_remembered() -> None:
+    second = 10**9
+    fine, coarse = Stamp(9, second + 5, second + 5, 1), Stamp(9, second, second, 1)
+    assert [fine.is_settled(second + 5 + TICK_NS + more) for more in (0, 1)] == [False, True]
+    assert [coarse.is_settled(second + COARSE_NS + more) for more in (0, 1)] == [False, True]
+    assert not Stamp(9, 5, second + 5, 1).is_settled(second + 6)  # set back by `touch` a moment ago
+    assert not Stamp(9, 10 * second, second, 1).is_settled(9 * second)  # in the future
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "3",
+        "{" * 100_000,
+        "[" * 100_000,
+        '{"version": 2}',
+        '{"version": 2, "files": 3}',
+        '{"version": 2, "files": {"PATH": 3}}',
+        '{"version": 2, "files": {"PATH": [STAMP, "abc", ""]}}',
+        '{"version": 2, "files": {"PATH": [STAMP, 3, ""]}}',
+        '{"version": 2, "files": {"PATH": [STAMP, "", null]}}',
+        '{"version": 2, "files": {"PATH": ["a", "b", "c", "d", "SHA", ""]}}',
+        '{"version": 2, "files": {"\\ud800": [STAMP, "SHA", ""], "PATH": [STAMP, "SHA"]}}',
+        '{"version": 1, "files": {"PATH": [STAMP, "SHA", ""]}}',
+        '{"version": 2, "files": {"PATH": [' + "9" * 5000 + ', 1, 1, 1, "SHA", ""]}}',
+    ],
+)
+def test_a_cache_that_we_did_not_write_is_empty_and_no_failure(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "a.json")
+    stamp = Stamp.of((tmp_path / "a.json").stat())
+    numbers = f"{stamp.size}, {stamp.mtime_ns}, {stamp.ctime_ns}, {stamp.inode}"
+    text = text.replace("PATH", str(tmp_path / "a.json")).replace("STAMP", numbers).replace("SHA", "0" * 64)
+    (tmp_path / "cache").write_text(text, encoding="utf-8")
+    assert content_of(tmp_path, wanted("a.json")) == (File("a.json", len(LINE), sha256(LINE).hexdigest()),)
+
+
+@pytest.mark.parametrize("part", [9, 4, 1])
+def test_a_wrong_entry_of_the_cache_fails_one_run_and_no_more(tmp_path: Path, part: int) -> None:
+    put(tmp_path, "a.json")
+    settle()
+    each = wanted("a.json")
+    right = content_of(tmp_path, each)
+    cache = tmp_path / "cache"
+    cache.write_text(cache.read_text(encoding="utf-8").replace(right[0].sha256, "0" * 64), encoding="utf-8")
+    known = Fingerprints(cache)
+    known.load()
+    found = survey(tmp_path, [each], [], known)
+    (file,) = fingerprinted([each], found, known)[ADDRESS].content or ()
+    assert file.sha256 == "0" * 64
+    content = DataFiles(found.files, known).open(ADDRESS, file)
+
+    async def main() -> None:
+        for first in range(0, file.size, part):
+            async for _ in content.chunks(first, min(first + part, file.size)):
+                pass
+
+    with pytest.raises(ContentChanged):
+        asyncio.run(main())
+    assert content_of(tmp_path, each) == right
+
+
+def test_what_was_not_looked_at_stays_remembered(tmp_path: Path) -> None:
+    """A run for one target must not cost the next one the fingerprints of all others."""
+    put(tmp_path, "a.json", "b.json")
+    settle()
+    for name in ("a.json", "b.json"):
+        content_of(tmp_path, wanted(name))
+    assert opened(lambda: content_of(tmp_path, wanted("*.json"))) == []
 
 
 def test_a_file_that_was_written_a_moment_ago_is_not_remembered(tmp_path: Path) -> None:
@@ -206,7 +317,7 @@ def read(root: Path, each: Desired, disturb: object = None, stretch: tuple[int, 
     known = Fingerprints(root / "cache")
     found = survey(root, [each], [], known)
     (file,) = fingerprinted([each], found, known)[ADDRESS].content or ()
-    content = DataFiles(found.files).open(ADDRESS, file)
+    content = DataFiles(found.files, known).open(ADDRESS, file)
     first, stop = stretch or (0, content.size)
 
     async def main() -> bytes:
@@ -264,7 +375,7 @@ def test_a_file_that_was_changed_before_it_is_opened_is_refused(tmp_path: Path) 
     with pytest.raises(ContentChanged):
         fingerprinted([each], found, known)
     with pytest.raises(ContentChanged):
-        DataFiles(found.files).open(ADDRESS, File("gone.json", 1, "0" * 64))
+        DataFiles(found.files, known).open(ADDRESS, File("gone.json", 1, "0" * 64))
 
 
 def test_a_same_sized_change_with_an_old_mtime_is_found_by_its_hash(tmp_path: Path) -> None:
@@ -279,7 +390,7 @@ def test_a_same_sized_change_with_an_old_mtime_is_found_by_its_hash(tmp_path: Pa
     os.utime(tmp_path / "a.json", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
 
     async def main() -> None:
-        async for _ in DataFiles(found.files).open(ADDRESS, file).chunks(0, file.size):
+        async for _ in DataFiles(found.files, known).open(ADDRESS, file).chunks(0, file.size):
             raise AssertionError("the last chunk left")
 
     with pytest.raises(ContentChanged):
