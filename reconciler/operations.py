@@ -71,7 +71,7 @@ class Options:
 async def plan(workspace: Workspace, options: Options, connect: Connect) -> tuple[Declared, Plan]:
     """What an apply would do now. Changes nothing, not even the journal."""
     lock = Lock("plan", options.lock_timeout, required=False)
-    with opened(workspace, lock, scope=options.checked_scope) as here:
+    with opened(workspace, lock, scope=options.checked_scope, data=options.scope.data) as here:
         if not options.refresh:
             return here.declared, _offline(workspace, options, here, here.loaded.state.records)
         async with connect(here.declared, here.store.path) as platform:
@@ -125,7 +125,8 @@ async def apply(
     change; after it, what happened is in the account.
     """
     lock = Lock("apply", options.lock_timeout)
-    async with connected(workspace, connect, lock, scope=options.checked_scope) as session:
+    scope, data = options.checked_scope, options.scope.data
+    async with connected(workspace, connect, lock, scope=scope, data=data) as session:
         declared, records = session.declared, dict(session.loaded.state.records)
         undecided = await _settle(session, options, records)
         seen = await refreshed_plan(

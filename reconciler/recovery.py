@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
-from reconciler.core.errors import NotFound, SettingsInvalid, StateError, StateMismatch
+from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.plans.content import with_content_of, with_observed_content
 from reconciler.core.plans.observation import DEAD
@@ -33,7 +34,7 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
 
     Raises `NotFound` when the batch is not in the sandbox and `StateMismatch` when it cannot stand at the address.
     """
-    with opened(workspace, Lock("import")) as here:
+    with opened(workspace, Lock("import"), data=Globs((address,))) as here:
         desired = here.declared.desired.get(address)
         if desired is None:
             raise SettingsInvalid(
@@ -43,6 +44,8 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
             observed, same = await _with_rivals(platform.catalog, batch, here.declared.environment.sandbox)
         records = dict(here.loaded.state.records)
         _check_importable(records, desired, observed)
+        if desired.unready is not None and observed.status_class is not StatusClass.OPEN:
+            raise ManifestInvalid(here.declared.diagnostics)  # what it holds is recorded by the files
         ids = here.declared.identity.external_ids(address, desired.external_id)
         known = records.get(address)
         record = Record(
@@ -73,7 +76,7 @@ async def _with_rivals(catalog: Catalog, batch: str, sandbox: str) -> tuple[Obse
 
 async def observe(workspace: Workspace, record: Record, connect: Connect) -> Observed | None:
     """The recorded batch as Catalog shows it now; None when it does not."""
-    async with connected(workspace, connect, None, load=_nothing, fingerprints=False) as session:
+    async with connected(workspace, connect, None, load=_nothing, data=None) as session:
         return (await session.platform.catalog.batches_by_id([record.id])).get(record.id)
 
 
@@ -84,7 +87,7 @@ def _nothing(store: Store) -> Loaded:
 
 async def discover(workspace: Workspace, dataset: str, connect: Connect) -> list[Observed]:
     """The live batches of a dataset that no record and no marker of ours accounts for: what could be imported."""
-    async with connected(workspace, connect, None) as session:
+    async with connected(workspace, connect, None, data=None) as session:
         catalog = session.platform.catalog
         recorded = {record.id for record in session.loaded.state.records.values()}
         if not await catalog.dataset_exists(dataset):
@@ -136,6 +139,8 @@ class Rebuilt:
     state: State
     not_found: int
     """Declared addresses without a batch in Catalog."""
+    left_out: int
+    """Those whose files are not there to tell what a batch of theirs holds: `plan` finds it when they are."""
 
 
 async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> Rebuilt:
@@ -146,6 +151,8 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
     lock = Lock("state rebuild", options.lock_timeout)
     async with connected(workspace, connect, lock, load=_readable) as session:
         declared, old = session.declared, session.loaded.state.records
+        ready = {address: each for address, each in declared.desired.items() if each.unready is None}
+        session = replace(session, declared=replace(declared, desired=ready))  # noqa: PLW2901
         seen = await refreshed_plan(
             session.platform.catalog, workspace, options, session, old, session.loaded.open_intents
         )
@@ -162,7 +169,8 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
                 records[change.before.address] = change.before  # found, and about to be changed
         state = State(declared.identity, records)
         session.store.replace(state)
-    return Rebuilt(state, len(declared.desired.keys() - records.keys()))
+    lacking = declared.desired.keys() - records.keys()
+    return Rebuilt(state, len(lacking & ready.keys()), len(lacking - ready.keys()))
 
 
 def _readable(store: Store) -> Loaded:
@@ -192,7 +200,7 @@ class Report:
 
 async def check(workspace: Workspace, options: Options, connect: Connect) -> Report:
     """Compare state, journal and Catalog; changes nothing."""
-    async with connected(workspace, connect, Lock("state check", required=False)) as session:
+    async with connected(workspace, connect, Lock("state check", required=False), data=None) as session:
         loaded = session.loaded
         seen = await refreshed_plan(
             session.platform.catalog, workspace, options, session, loaded.state.records, loaded.open_intents

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from reconciler.core.plans.policy import unmatched
 from reconciler.storage.lock import hold
 from reconciler.storage.store import Store
-from reconciler.workspace import load_declared, state_path
+from reconciler.workspace import ALL, load_declared, state_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from reconciler.core.address import Globs
     from reconciler.core.identity import Identity
     from reconciler.core.plans.planner import Scope
     from reconciler.ports import Platform
@@ -66,14 +67,15 @@ def opened(
     *,
     scope: Scope | None = None,
     load: Callable[[Store], Loaded] | None = None,
-    fingerprints: bool = True,
+    data: Globs | None = ALL,
 ) -> Iterator[Opened]:
     """Read the manifests, take the lock, read the state; the lock is held for the block.
 
     Without a `lock` other runs are neither kept out nor waited for. A `scope` that names nothing is refused. `load`
-    takes the place of `Store.load`. Raises `ManifestInvalid`, `LockHeld`, `StateError` or `SettingsInvalid`.
+    takes the place of `Store.load`. `data` are the addresses whose files are looked at; None: no files are. Raises
+    `ManifestInvalid`, `LockHeld`, `StateError` or `SettingsInvalid`.
     """
-    declared = load_declared(workspace, fingerprints=fingerprints)
+    declared = load_declared(workspace, data)
     store = open_store(workspace, declared.identity)
     held = hold(store.lock_path, lock.command, lock.timeout, required=lock.required) if lock else nullcontext()
     with held:
@@ -92,9 +94,9 @@ async def connected(
     *,
     scope: Scope | None = None,
     load: Callable[[Store], Loaded] | None = None,
-    fingerprints: bool = True,
+    data: Globs | None = ALL,
 ) -> AsyncIterator[Session]:
     """As `opened`, and AEP for the block."""
-    with opened(workspace, lock, scope=scope, load=load, fingerprints=fingerprints) as here:
+    with opened(workspace, lock, scope=scope, load=load, data=data) as here:
         async with connect(here.declared, here.store.path) as platform:
             yield Session(here.declared, here.store, here.loaded, platform)

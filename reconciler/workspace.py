@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.core.address import Globs
 from reconciler.core.diagnostics import has_errors, in_order
 from reconciler.core.errors import ManifestInvalid, StoreFailed
 from reconciler.core.identity import Identity
 from reconciler.core.manifests.expand import expand
 from reconciler.core.manifests.parse import choose_environment, parse
+from reconciler.core.plans.planner import moved_to
 from reconciler.files.fingerprints import Fingerprints
 from reconciler.files.inside import leads_out
 from reconciler.files.manifests import read_sources
 from reconciler.files.reading import DataFiles
-from reconciler.files.survey import fingerprinted, survey
+from reconciler.files.survey import check_completion, fingerprinted, survey
 from reconciler.storage.disk import RealDisk
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ class Declared:
     environment: Environment
     desired: Mapping[str, Desired]
     sources: Sequence[Source]
-    warnings: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    """Warnings of the manifests, and all that was found in the files; what is wrong there fails its address only."""
     contents: DataFiles
 
     @property
@@ -69,11 +72,15 @@ class Declared:
         return frozenset(each.dataset for each in self.desired.values())
 
 
-def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declared:
-    """Read and expand the manifests, and check and fingerprint the files that they name.
+ALL = Globs()
 
-    Raises `ManifestInvalid` with every mistake, `SettingsInvalid` where no environment is clear, `StoreFailed` where
-    the state would be outside the repository, and `ContentChanged`.
+
+def load_declared(workspace: Workspace, data: Globs | None = ALL, *, fingerprints: bool = True) -> Declared:
+    """Read and expand the manifests, and check and fingerprint the files that they name for the addresses in `data`.
+
+    What is wrong with the files is a mistake of their address alone. Raises `ManifestInvalid` with every mistake of the
+    manifests, `SettingsInvalid` where no environment is clear, and `StoreFailed` where the state would be outside the
+    repository.
     """
     sources, manifests, found = _parsed(workspace)
     if manifests is None:
@@ -84,23 +91,36 @@ def load_declared(workspace: Workspace, *, fingerprints: bool = True) -> Declare
     if has_errors(found):
         raise ManifestInvalid(in_order(found))
     known = Fingerprints(state_path(workspace, environment.name).with_suffix(FINGERPRINTS))
-    if any(each.globs for each in desired):
+    looked_at = _looked_at(desired, manifests, data)
+    if looked_at:
         known.load()
-    surveyed = survey(workspace.root, desired, sources, known)
-    found = in_order((*found, *surveyed.diagnostics))
-    if has_errors(found):
+    completion = check_completion(desired, sources)
+    surveyed = survey(workspace.root, looked_at, sources, known)
+    found = in_order((*found, *completion, *surveyed.diagnostics))
+    if has_errors(completion):
         raise ManifestInvalid(found)
     by_address = {each.address: each for each in desired}
-    if fingerprints and surveyed.files:
-        by_address = fingerprinted(desired, surveyed, known)
-        known.save(prune=True)
+    if fingerprints and looked_at:
+        by_address |= fingerprinted(looked_at, surveyed, known)
+        known.save(prune=data == ALL)
     return Declared(manifests, environment, by_address, sources, found, DataFiles(surveyed.files, known))
+
+
+def _looked_at(desired: Sequence[Desired], manifests: Manifests, data: Globs | None) -> Sequence[Desired]:
+    """The batches whose files are looked at: those in `data`, by their old names as well."""
+    if data is None:
+        return ()
+    names: dict[str, list[str]] = {}
+    for origin, target in moved_to(manifests.moves).items():
+        names.setdefault(target, []).append(origin)
+    wanted = [each for each in desired if each.globs]
+    return [each for each in wanted if any(map(data.match, (each.address, *names.get(each.address, ()))))]
 
 
 def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
     """Every diagnostic of the manifests and the files that they name. Raises `SettingsInvalid` and `StoreFailed`."""
     try:
-        return load_declared(workspace, fingerprints=False).warnings
+        return load_declared(workspace, fingerprints=False).diagnostics
     except ManifestInvalid as invalid:
         return invalid.diagnostics
 

@@ -65,11 +65,11 @@ class Invocation:
         )
 
     def warn(self, declared: Declared) -> None:
-        """Show the warnings of the manifests on stderr."""
+        """Show on stderr what was found in the manifests and the files that they name."""
         from reconciler.views.diagnostics import render
 
-        if declared.warnings:
-            self.console.err([render(declared.warnings, color=self.console.color_err)])
+        if declared.diagnostics:
+            self.console.err([render(declared.diagnostics, color=self.console.color_err)])
 
 
 SETTLE = click.option(

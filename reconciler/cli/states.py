@@ -177,6 +177,10 @@ def rebuild(invocation: Invocation, settle_timeout: float) -> int:
     invocation.console.out([f"recorded {counted(count, 'batch', 'batches')} from Catalog"])
     if rebuilt.not_found:
         invocation.console.out([f"{rebuilt.not_found} declared addresses have no batch: `apply` would create them"])
+    if rebuilt.left_out:
+        invocation.console.out(
+            [f"{rebuilt.left_out} declared addresses are left out: their files are not there to tell"]
+        )
     return ExitCode.OK
 
 

@@ -171,6 +171,15 @@ class Lifecycle:
 
 
 @dataclass(frozen=True, slots=True)
+class Unready:
+    """Why the files of a batch are not what can be sent: nothing that rests on them is decided."""
+
+    message: str
+    hint: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """One batch that the manifests declare, after expansion."""
 
@@ -187,7 +196,10 @@ class Desired:
     """Which files it is to hold: `files` of the manifest, with placeholders filled in."""
     complete: bool = False
     content: tuple[File, ...] | None = None
-    """The files that the globs name, sorted by name; None where it declares none: files are not compared."""
+    """The files that the globs name, sorted by name; None where it declares none, or a command does not look at them:
+    files are not compared."""
+    unready: Unready | None = None
+    """The first thing that is wrong with its files; then their content is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import split
-from reconciler.core.batch import File
+from reconciler.core.batch import File, Unready
 from reconciler.core.data_files import (
     Flaw,
     content_flaw,
@@ -21,6 +21,8 @@ from reconciler.core.data_files import (
     name_flaw,
     rules_of,
 )
+from reconciler.core.diagnostics import Severity
+from reconciler.core.errors import ContentChanged
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.wording import quoted
 from reconciler.files.glob import Outside, Tree
@@ -42,6 +44,8 @@ class Survey:
 
     files: Mapping[str, tuple[LocalFile, ...]]
     """By address, sorted by name; an address without `files` is not in it."""
+    unready: Mapping[str, Unready]
+    """By address: the first error of its files."""
     diagnostics: tuple[Diagnostic, ...]
 
 
@@ -49,21 +53,44 @@ def survey(root: Path, desired: Sequence[Desired], sources: Sequence[Source], ca
     """Find and check the files of every batch; opens only those that the cache does not know as checked."""
     surveyor = _Surveyor(Tree(realpath(root)), cache)
     files = {each.address: surveyor.of(each) for each in desired if each.globs}
-    surveyor.check_completion(desired)
-    return Survey(files, tuple(resolve(surveyor.findings.values(), sources)))
+    return Survey(files, surveyor.unready, tuple(resolve(surveyor.findings.values(), sources)))
 
 
 def fingerprinted(desired: Sequence[Desired], found: Survey, cache: Fingerprints) -> dict[str, Desired]:
-    """The batches by address, each with the fingerprints of its files. Raises `ContentChanged`."""
+    """The batches by address, each with the fingerprints of its files, or with what is wrong with them."""
     result = {}
     for each in desired:
-        local = found.files.get(each.address)
-        if local is not None:
-            files = tuple(File(one.name, one.stamp.size, cache.digest(one.path, one.stamp)) for one in local)
-            result[each.address] = replace(each, content=files)
-        else:
-            result[each.address] = each
+        local, unready = found.files.get(each.address), found.unready.get(each.address)
+        result[each.address] = each
+        if unready is not None:
+            result[each.address] = replace(each, unready=unready)
+        elif local is not None:
+            try:
+                files = tuple(File(one.name, one.stamp.size, cache.digest(one.path, one.stamp)) for one in local)
+            except ContentChanged as error:
+                result[each.address] = replace(each, unready=Unready(error.summary, error.hint or "", each.place))
+            else:
+                result[each.address] = replace(each, content=files)
     return result
+
+
+def check_completion(desired: Sequence[Desired], sources: Sequence[Source]) -> list[Diagnostic]:
+    """Find batches that would be completed empty, and datasets that would get more than AEP takes a day."""
+    findings: dict[Place, Finding] = {}
+    counts: dict[str, int] = {}
+    places: dict[str, Place] = {}
+    for each in desired:
+        if each.complete:
+            dataset, _ = split(each.address)
+            counts[dataset] = counts.get(dataset, 0) + 1
+            places.setdefault(dataset, each.place)
+            if not each.globs:
+                place = each.place.below("complete")
+                hint = "name its `files`, or leave completing to the job that uploads them"
+                message = "a batch without files cannot be completed"
+                findings[place] = Finding("complete-without-files", message, place, hint)
+    flaws = [(flaw, places[dataset]) for dataset, count in counts.items() if (flaw := day_flaw(dataset, count))]
+    return resolve([*findings.values(), *(_finding(flaw, place) for flaw, place in flaws)], sources)
 
 
 class _Surveyor:
@@ -73,8 +100,11 @@ class _Surveyor:
         self.tree = tree
         self.cache = cache
         self.findings: dict[tuple[str, Place], Finding] = {}
+        self.unready: dict[str, Unready] = {}
+        self.address = ""
 
     def of(self, desired: Desired) -> tuple[LocalFile, ...]:
+        self.address = desired.address
         by_name: dict[str, LocalFile] = {}
         for index, glob in enumerate(desired.globs):
             place = desired.place.below("files", index)
@@ -132,24 +162,6 @@ class _Surveyor:
         if flaw is not None:
             self._add(flaw, place)
 
-    def check_completion(self, desired: Sequence[Desired]) -> None:
-        """Find batches that would be completed empty, and datasets that would get more than AEP takes a day."""
-        counts: dict[str, int] = {}
-        places: dict[str, Place] = {}
-        for each in desired:
-            if each.complete:
-                dataset, _ = split(each.address)
-                counts[dataset] = counts.get(dataset, 0) + 1
-                places.setdefault(dataset, each.place)
-                if not each.globs:
-                    place = each.place.below("complete")
-                    hint = "name its `files`, or leave completing to the job that uploads them"
-                    self._add(Flaw("complete-without-files", "a batch without files cannot be completed", hint), place)
-        for dataset, count in counts.items():
-            flaw = day_flaw(dataset, count)
-            if flaw is not None:
-                self._add(flaw, places[dataset])
-
     def _add_duplicate(self, local: LocalFile, other: LocalFile, place: Place) -> None:
         paths = f"{quoted(self.tree.shown(other.path))} and {quoted(self.tree.shown(local.path))}"
         message = f"{paths} would both be file {quoted(local.name)} of the batch"
@@ -162,8 +174,13 @@ class _Surveyor:
         self._add(flaw, place)
 
     def _add(self, flaw: Flaw, place: Place) -> None:
-        finding = Finding(flaw.code, flaw.message, place, flaw.hint, severity=flaw.severity)
-        self.findings.setdefault((flaw.code, place), finding)
+        self.findings.setdefault((flaw.code, place), _finding(flaw, place))
+        if flaw.severity is Severity.ERROR:
+            self.unready.setdefault(self.address, Unready(flaw.message, flaw.hint, place))
+
+
+def _finding(flaw: Flaw, place: Place) -> Finding:
+    return Finding(flaw.code, flaw.message, place, flaw.hint, severity=flaw.severity)
 
 
 def _outside(shown: str) -> Flaw:

@@ -16,7 +16,7 @@ from reconciler.core.batch import Desired, File, Spec
 from reconciler.core.errors import ContentChanged
 from reconciler.files.fingerprints import COARSE_NS, TICK_NS, Fingerprints, Stamp
 from reconciler.files.reading import DataFiles
-from reconciler.files.survey import Survey, fingerprinted, survey
+from reconciler.files.survey import Survey, check_completion, fingerprinted, survey
 from tests.examples import ADDRESS, desired
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def names(root: Path, *globs: str) -> list[str]:
     return [local.name for local in found.files[ADDRESS]]
 
 
-def codes(root: Path, *globs: str, spec: Spec | None = None, complete: bool = False) -> list[str]:
-    return sorted(each.code for each in surveyed(root, wanted(*globs, spec=spec, complete=complete)).diagnostics)
+def codes(root: Path, *globs: str, spec: Spec | None = None) -> list[str]:
+    return sorted(each.code for each in surveyed(root, wanted(*globs, spec=spec)).diagnostics)
 
 
 def test_names_begin_at_the_first_wildcard_and_keep_their_folders(tmp_path: Path) -> None:
@@ -149,8 +149,9 @@ def test_what_aep_would_refuse_hours_later_is_said_now(
     assert codes(tmp_path, name, spec=spec) == expected
 
 
-def test_a_batch_without_files_cannot_be_completed(tmp_path: Path) -> None:
-    assert codes(tmp_path, complete=True) == ["complete-without-files"]
+def test_a_batch_without_files_cannot_be_completed() -> None:
+    assert [each.code for each in check_completion([wanted(complete=True)], [])] == ["complete-without-files"]
+    assert not check_completion([wanted("*.json", complete=True), wanted()], [])
 
 
 def opened(action: object) -> list[str]:
@@ -372,8 +373,9 @@ def test_a_file_that_was_changed_before_it_is_opened_is_refused(tmp_path: Path) 
     each, known = wanted("a.json"), Fingerprints(tmp_path / "cache")
     found = survey(tmp_path, [each], [], known)
     put(tmp_path, "a.json", data=LINE * 2)
-    with pytest.raises(ContentChanged):
-        fingerprinted([each], found, known)
+    unready = fingerprinted([each], found, known)[ADDRESS].unready
+    assert unready is not None
+    assert "changed while it was read" in unready.message
     with pytest.raises(ContentChanged):
         DataFiles(found.files, known).open(ADDRESS, File("gone.json", 1, "0" * 64))
 

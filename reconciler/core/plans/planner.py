@@ -32,6 +32,11 @@ class Scope:
     destroy: bool = False
     refresh_only: bool = False
 
+    @property
+    def data(self) -> Globs | None:
+        """The addresses whose files the plan rests on; None: it rests on nobody's."""
+        return None if self.destroy or self.refresh_only else self.targets
+
 
 def scope_of(plan: Plan) -> Scope:
     """What a plan was asked to look at: an apply of it looks at the same."""
@@ -178,6 +183,10 @@ class _Planner:
                 return  # another declared batch replays it: that is how it ends
             if record is not None and prior.status is not None and self.finder:
                 self._note(drift_of(record, prior, self.finder.observation))
+        if desired.unready is not None:
+            why = desired.unready
+            self.conflicts.append(Conflict(desired.address, why.message, why.hint, place=why.place))
+            return
         forced = desired.address in self.scope.replace
         free = next_free(record, carriers)
         decision = decide(self.inputs.identity, desired, prior, forced=forced, next_free=free)
