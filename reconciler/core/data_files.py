@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import csv
 import json
+from codecs import BOM_UTF8
+from collections import Counter
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Final
+from unicodedata import category
 
 from reconciler.core.batch import DEFAULT_FORMAT
 from reconciler.core.diagnostics import Severity
@@ -23,8 +27,15 @@ HEAD: Final = 8192
 """Bytes at the start of a file that are checked."""
 TAIL: Final = 8
 """Bytes at its end."""
+LONGEST_HEADER: Final = 4 * 1024 * 1024
+"""Bytes at the start of a CSV file whose header is longer than `HEAD`: 10,000 columns need them (aep-api.md §9)."""
+
+LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
+"""How the file begins that Git LFS puts in the place of one that it has not fetched."""
 
 WILDCARDS: Final = frozenset("*?[")
+ANY_FOLDERS: Final = "**"
+"""The step of a glob that stands for any number of folders; several in a row say no more than one."""
 
 EXTENSIONS: Final = {
     "json": (".json", ".jsonl", ".ndjson"),
@@ -34,8 +45,8 @@ EXTENSIONS: Final = {
 
 MANY_FILES, MOST_FILES = 10_000, 25_000
 """Files in one batch: recommended, and the most (aep-api.md §9)."""
-LARGE_BATCH, LARGEST_BATCH = 100 * 10**9, 10**12
-"""Bytes in one batch: recommended, and the most (aep-api.md §9)."""
+LARGE_BATCH, LARGEST_BATCH = 100 * 10**9, 2**40
+"""Bytes in one batch: recommended, and the most (aep-api.md §9, §16.1)."""
 MOST_A_DAY: Final = 90
 """Batches a day into a dataset that is enabled for Profile (aep-api.md §9)."""
 
@@ -59,12 +70,13 @@ class Glob:
     folder: tuple[str, ...]
     """Steps without wildcards: names within the batch are relative to this folder."""
     rest: tuple[str, ...]
-    """The other steps, at least one; `**` stands for any number of folders."""
+    """The other steps, at least one."""
 
 
 def read_glob(text: str) -> Glob:
     """Split a glob that is relative and has no `..`: the manifest's field has checked that."""
-    steps = [step for step in text.split("/") if step not in {"", "."}]
+    named = [step for step in text.split("/") if step not in {"", "."}]
+    steps = [step for at, step in enumerate(named) if step != ANY_FOLDERS or named[at - 1 : at] != [ANY_FOLDERS]]
     wild = next((index for index, step in enumerate(steps) if WILDCARDS & set(step)), len(steps))
     at = min(wild, max(len(steps) - 1, 0))
     return Glob(tuple(steps[:at]), tuple(steps[at:]))
@@ -72,9 +84,11 @@ def read_glob(text: str) -> Glob:
 
 def name_flaw(name: str) -> Flaw | None:
     """What is wrong with a file's name: it will be shown in URLs, state files and terminals."""
-    if not name.isprintable():
-        hint = "rename the file"
-        return Flaw("control-character", f"{quoted(name)} holds a character that cannot be shown", hint)
+    if any("\ud800" <= char <= "\udfff" for char in name):
+        return Flaw("not-utf-8", f"the name {quoted(name)} is not UTF-8", "rename the file")
+    # The wide and the no-break space are no worse than the usual one: URLs and state files spell them as escapes.
+    if not all(char.isprintable() or category(char) == "Zs" for char in name):
+        return Flaw("control-character", f"{quoted(name)} holds a character that cannot be shown", "rename the file")
     return None
 
 
@@ -94,9 +108,25 @@ def content_flaw(spec: Spec, shown: str, size: int, head: bytes, tail: bytes) ->
     `size` is in bytes; a file that is not longer than `head` needs no `tail`.
     """
     if size == 0:
-        return Flaw("empty-file", f"{quoted(shown)} is empty", "AEP fails a batch without data", Severity.WARNING)
+        return None  # `empty_flaw` looks at the whole batch
+    if head.startswith(LFS_POINTER):
+        hint = "run `git lfs pull`; in CI, check out with LFS files"
+        return Flaw("lfs-pointer", f"{quoted(shown)} is a Git LFS pointer, not data", hint)
     check = _CHECKS[spec.get("format", DEFAULT_FORMAT)]
     return check(spec, shown, size, head, tail if size > len(head) else head[-TAIL:])
+
+
+def is_cut_short(spec: Spec, head: bytes) -> bool:
+    """Whether `content_flaw` needs more than `HEAD` bytes: a CSV header that does not end within them."""
+    return spec.get("format", DEFAULT_FORMAT) == "csv" and not _header(spec, head)[1]
+
+
+def empty_flaw(shown: str, *, is_all: bool) -> Flaw:
+    """What is wrong with an empty file; `is_all`: the batch has no other bytes, and fails (aep-api.md §16.1, E34)."""
+    severity = Severity.ERROR if is_all else Severity.WARNING
+    what = "and so is the whole batch" if is_all else "beside others"
+    hint = "AEP fails a batch without data (code 106): write the file, or take it out of the batch"
+    return Flaw("empty-file", f"{quoted(shown)} is empty, {what}", hint, severity)
 
 
 def rules_of(spec: Spec) -> str:
@@ -113,7 +143,7 @@ def limit_flaws(count: int, size: int) -> Iterator[Flaw]:
         yield Flaw("too-many-files", said, "join small files, or split the batch with `each`", severity)
     if size > LARGE_BATCH:
         severity = Severity.ERROR if size > LARGEST_BATCH else Severity.WARNING
-        said = f"the batch has {size / 10**9:,.0f} GB; AEP takes 1 TB and recommends less than 100 GB"
+        said = f"the batch has {size:,} bytes; AEP takes {LARGEST_BATCH:,} and recommends fewer than {LARGE_BATCH:,}"
         yield Flaw("too-large-batch", said, "split the batch with `each`", severity)
 
 
@@ -162,24 +192,53 @@ def _parquet_flaw(_spec: Spec, shown: str, _size: int, head: bytes, tail: bytes)
     return Flaw("not-parquet", f"{quoted(shown)} is no whole Parquet file", hint)
 
 
-def _csv_flaw(spec: Spec, shown: str, _size: int, head: bytes, _tail: bytes) -> Flaw | None:
-    how = spec.get("csv", {})
-    text = head.decode(how.get("charset", "UTF-8"), "replace").lstrip("\ufeff")
-    first = text.split("\n", 1)[0].rstrip("\r")
-    try:
-        (names,) = csv.reader([first], delimiter=how.get("delimiter", ","), quotechar=how.get("quote", '"'))
-    except (csv.Error, TypeError, ValueError):
-        return _bad_header(shown, "cannot be read")
-    blank = [name for name in names if not name or any(char.isspace() for char in name)]
-    if blank:
-        return _bad_header(shown, f"has {quoted(blank[0])} in it" if blank[0] else "has a column without a name")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    return _bad_header(shown, f"has {quoted(twice)} twice") if twice is not None else None
-
-
-def _bad_header(shown: str, what: str) -> Flaw:
+def _csv_flaw(spec: Spec, shown: str, size: int, head: bytes, _tail: bytes) -> Flaw | None:
+    what = next(_header_faults(spec, size, head), None)
+    if what is None:
+        return None
     hint = "the first line names each column once, without spaces (check `csv.delimiter` too)"
     return Flaw("bad-csv-header", f"the header of {quoted(shown)} {what}", hint)
+
+
+def _header_faults(spec: Spec, size: int, head: bytes) -> Iterator[str]:
+    charset = spec.get("csv", {}).get("charset", "UTF-8")
+    names, is_whole = _header(spec, head)
+    if names is None:
+        yield "cannot be read"
+        return
+    if not "".join(names).strip():
+        yield "names no column"
+    if not is_whole and size > len(head):
+        yield f"does not end within {len(head):,} bytes"
+    if charset != "UTF-8" and head.startswith(BOM_UTF8):
+        yield f"begins with the mark of UTF-8, and `csv.charset` is {charset}"
+    for name, count in Counter(names).items():
+        if "\ufffd" in name:
+            yield f"is not {charset}: see {quoted(name)}"
+        if not name:
+            yield "has a column without a name"
+        if any(char.isspace() or not char.isprintable() for char in name):
+            yield f"has {quoted(name)} in it"
+        if count > 1:
+            yield f"has {quoted(name)} twice"
+
+
+def _header(spec: Spec, head: bytes) -> tuple[list[str] | None, bool]:
+    """The names in the first record, None if it is no CSV, and whether the record ends within these bytes."""
+    how = spec.get("csv", {})
+    text = head.removeprefix(BOM_UTF8).decode(how.get("charset", "UTF-8"), "replace")
+    lines = StringIO(text, newline="")  # a line ends with \n, \r\n or \r, and keeps it
+    try:
+        reader = csv.reader(
+            lines,
+            delimiter=how.get("delimiter", ","),
+            quotechar=how.get("quote", '"'),
+            escapechar=how.get("escape"),
+        )
+        names = next(reader, [])
+    except (csv.Error, TypeError, ValueError):
+        return None, True
+    return names, lines.tell() < len(text)
 
 
 _CHECKS: dict[str, Callable[[Spec, str, int, bytes, bytes], Flaw | None]] = {

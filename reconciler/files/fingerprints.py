@@ -16,8 +16,9 @@ from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import ContentChanged
+from reconciler.core.wording import visible
 from reconciler.files.caches import read_cache, write_cache
-from reconciler.files.inside import open_regular
+from reconciler.files.inside import open_regular, spelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,10 +168,14 @@ def _read_digest(path: str, stamp: Stamp) -> str:
 
 def changed(path: str) -> ContentChanged:
     """The error for a file that is not what it was."""
-    return ContentChanged(f"`{path}` changed while it was read", hint="run again when nobody writes to it")
+    return ContentChanged(
+        f"`{visible(spelled(path))}` changed while it was read", hint="run again when nobody writes to it"
+    )
 
 
 def unreadable(path: str, error: OSError) -> ContentChanged:
     """The error for a file that cannot be read any more."""
     reason = error.strerror or type(error).__name__
-    return ContentChanged(f"`{path}` cannot be read: {reason}", hint="check that it is there, and who may read it")
+    return ContentChanged(
+        f"`{visible(spelled(path))}` cannot be read: {reason}", hint="check that it is there, and who may read it"
+    )

@@ -40,6 +40,11 @@ def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> boo
     return is_below(os.path.abspath(path), os.path.abspath(root)) and not is_inside(path, root)
 
 
+def spelled(path: str) -> str:
+    """The path as text: its bytes as UTF-8, whatever the locale says. What is not UTF-8 stays as lone surrogates."""
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a file for reading. Raises `OSError`, also for a link, a folder, a pipe or a device."""
     descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | NO_FOLLOW | BINARY)

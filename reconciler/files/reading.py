@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from reconciler.core.data_files import HEAD, TAIL
+from reconciler.core.data_files import HEAD, LONGEST_HEADER, TAIL, is_cut_short
 from reconciler.core.errors import ContentChanged
 from reconciler.files.fingerprints import Stamp, changed, unreadable
 from reconciler.files.inside import open_regular
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash as _Digest
     from io import BufferedReader
 
-    from reconciler.core.batch import File
+    from reconciler.core.batch import File, Spec
     from reconciler.files.fingerprints import Fingerprints
 
 CHUNK = 1024 * 1024
@@ -123,10 +123,12 @@ def _read(file: BufferedReader, most: int, path: str) -> bytes:
     return chunk
 
 
-def read_ends(path: str, size: int) -> tuple[bytes, bytes]:
-    """The first `HEAD` and last `TAIL` bytes of a file, for `content_flaw`. Raises `OSError`."""
+def read_ends(path: str, size: int, spec: Spec) -> tuple[bytes, bytes]:
+    """The first bytes and the last `TAIL` ones of a file, as many as `content_flaw` needs. Raises `OSError`."""
     with open_regular(path) as file:
         head = file.read(HEAD)
+        if size > len(head) and is_cut_short(spec, head):
+            head += file.read(LONGEST_HEADER - HEAD)
         if size <= len(head):
             return head, b""
         file.seek(-TAIL, os.SEEK_END)

@@ -16,6 +16,7 @@ from reconciler.core.data_files import (
     Flaw,
     content_flaw,
     day_flaw,
+    empty_flaw,
     extension_flaw,
     limit_flaws,
     name_flaw,
@@ -106,12 +107,17 @@ class _Surveyor:
     def of(self, desired: Desired) -> tuple[LocalFile, ...]:
         self.address = desired.address
         by_name: dict[str, LocalFile] = {}
+        empty: dict[str, Place] = {}
         for index, glob in enumerate(desired.globs):
             place = desired.place.below("files", index)
             for local in self._matches(glob, desired, place):
                 other = by_name.setdefault(local.name, local)
+                if not local.stamp.size:
+                    empty.setdefault(local.path, place)
                 if other.path != local.path:
                     self._add_duplicate(local, other, place)
+        for path, place in empty.items():
+            self._add(empty_flaw(self.tree.shown(path), is_all=len(empty) == len(by_name)), place)
         for flaw in limit_flaws(len(by_name), sum(each.stamp.size for each in by_name.values())):
             self._add(flaw, desired.place)
         return tuple(by_name[name] for name in sorted(by_name))
@@ -128,11 +134,12 @@ class _Surveyor:
         rules = rules_of(desired.spec)
         for name, path in matches:
             local = self._local(name, path, place)
-            if local is not None:
-                self._check(desired.spec, rules, local, place)
+            if local is not None and self._check(desired.spec, rules, local, place):
                 yield local
         if not matches:
             hint = "check the path: globs are relative to the repository's root, and `*` does not match a `/`"
+            if not glob.isascii():
+                hint += "; a letter with a mark can be spelled in two ways (NFC, NFD): copy it from the file's name"
             self._add(Flaw("no-files", f"{quoted(glob)} matches no file", hint), place)
 
     def _local(self, name: str, path: str, place: Place) -> LocalFile | None:
@@ -147,20 +154,22 @@ class _Surveyor:
             return None
         return LocalFile(name, *found)
 
-    def _check(self, spec: Spec, rules: str, local: LocalFile, place: Place) -> None:
+    def _check(self, spec: Spec, rules: str, local: LocalFile, place: Place) -> bool:
+        """Whether the file can be read at all; what is wrong with it is added to the findings."""
         flaw = name_flaw(local.name) or extension_flaw(spec, local.name)
         if flaw is None and not self.cache.has_passed(local.path, local.stamp, rules):
             shown, since_ns = self.tree.shown(local.path), time_ns()
             try:
-                head, tail = read_ends(local.path, local.stamp.size)
+                head, tail = read_ends(local.path, local.stamp.size, spec)
             except OSError as error:
                 self._add_unreadable(quoted(shown), error, place)
-                return
+                return False
             flaw = content_flaw(spec, shown, local.stamp.size, head, tail)
             if flaw is None:
                 self.cache.note_passed(local.path, local.stamp, rules, since_ns)
         if flaw is not None:
             self._add(flaw, place)
+        return True
 
     def _add_duplicate(self, local: LocalFile, other: LocalFile, place: Place) -> None:
         paths = f"{quoted(self.tree.shown(other.path))} and {quoted(self.tree.shown(local.path))}"

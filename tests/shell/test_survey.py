@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.core.batch import Desired, File, Spec
+from reconciler.core.data_files import limit_flaws
 from reconciler.core.errors import ContentChanged
 from reconciler.files.fingerprints import COARSE_NS, TICK_NS, Fingerprints, Stamp
 from reconciler.files.reading import DataFiles
@@ -109,11 +112,101 @@ def test_names_that_cannot_be_shown_are_refused(tmp_path: Path, name: str) -> No
     assert codes(tmp_path, "data/*.json") == ["control-character"]
 
 
+@pytest.mark.parametrize(
+    "name", ["a\u3000b.json", "a\u00a0b.json", "\u2003.json", "a\\b.json", "e\u0301.json", "a%2fb.json"]
+)
+def test_odd_names_are_names(tmp_path: Path, name: str) -> None:
+    put(tmp_path, f"data/{name}")
+    assert names(tmp_path, "data/*.json") == [name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_name_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    put(tmp_path, os.fsdecode(b"data/a\xff.json"))
+    (found,) = surveyed(tmp_path, wanted("data/*.json")).diagnostics
+    assert (found.code, found.message) == ("not-utf-8", "the name `a\\udcff.json` is not UTF-8")
+
+
+def test_a_glob_spelled_in_another_way_than_the_file_gets_a_hint(tmp_path: Path) -> None:
+    put(tmp_path, "data/e\u0301.json")
+    (found,) = surveyed(tmp_path, wanted("data/\u00e9.json")).diagnostics
+    assert found.code == "no-files"
+    assert "NFD" in (found.hint or "")
+
+
+def test_stars_in_a_row_are_one(tmp_path: Path) -> None:
+    put(tmp_path, "a/b/x.json", "a/y.json")
+    assert names(tmp_path, "a/" + "**/" * 5_000 + "*.json") == ["b/x.json", "y.json"]
+    assert names(tmp_path, "a/**/**") == names(tmp_path, "a/**") == ["b/x.json", "y.json"]
+
+
+def test_no_glob_takes_longer_than_the_folders_are_many(tmp_path: Path) -> None:
+    """Each of these has more ways through forty folders than there are atoms."""
+    deep = "/".join("a" * 40)
+    put(tmp_path, f"data/{deep}/{'a' * 200}.json")
+    assert names(tmp_path, "data/" + "**/*/" * 30 + "*.json") == [f"{deep}/{'a' * 200}.json"]
+    assert names(tmp_path, "data/" + "**/a/" * 30 + "*.json") == [f"{deep}/{'a' * 200}.json"]
+    assert codes(tmp_path, "data/" + "**/*/" * 30 + "b.json") == ["no-files"]
+    assert codes(tmp_path, f"data/**/{'*a' * 100}b.json") == ["no-files"]
+    assert codes(tmp_path, f"data/**/{'a*' * 100}b.json") == ["no-files"]
+    assert codes(tmp_path, f"data/**/{'[a-a]*?' * 60}b") == ["no-files"]
+
+
+def test_links_that_lead_in_circles_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.files.glob.MOST_LINKED", 100)
+    put(tmp_path, "data/x.json")
+    for name in "abc":
+        (tmp_path / "data" / name).symlink_to(".")
+    assert len(names(tmp_path, "data/*/*.json")) == 3
+    (found,) = surveyed(tmp_path, wanted("data/" + "*/" * 40 + "*.json")).diagnostics
+    assert found.code == "unreadable"
+    assert "links to more than 100 folders" in found.message
+
+
+@pytest.mark.parametrize("glob", ["data/[", "data/[]", "data/[!]*", "data/[z-a].json", "data/[[:alpha:]]*", "data/{*"])
+def test_brackets_that_mean_nothing_are_letters(tmp_path: Path, glob: str) -> None:
+    put(tmp_path, "data/a.json")
+    assert codes(tmp_path, glob) == ["no-files"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no locale without UTF-8")
+def test_a_locale_that_knows_ascii_only_finds_the_same_files(tmp_path: Path) -> None:
+    put(tmp_path, "da\u0301ten/\u65e5\u672c/\u00e4-1.json", "da\u0301ten/\u00fc.json")
+    globs = [
+        "da\u0301ten/**/*.json",
+        "da\u0301ten/[\u00fb-\u00fd].json",
+        "da\u0301ten/?.json",
+        "da\u0301ten/\u65e5\u672c/\u00e4-1.json",
+    ]
+    there = [names(tmp_path, glob) for glob in globs]
+    script = """
+import json, os, sys
+from pathlib import Path
+assert sys.getfilesystemencoding() == "ascii"
+from tests.shell.test_survey import names
+print(json.dumps([names(Path(sys.argv[1]), glob) for glob in json.loads(sys.argv[2])]))
+"""
+    env = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    found = subprocess.run(
+        [sys.executable, "-c", script, tmp_path, json.dumps(globs)], env=env, stdout=subprocess.PIPE, check=True
+    )
+    assert json.loads(found.stdout) == there
+    assert there == [["\u00fc.json", "\u65e5\u672c/\u00e4-1.json"], ["\u00fc.json"], ["\u00fc.json"], ["\u00e4-1.json"]]
+
+
 def test_a_pipe_is_no_file_and_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.json")
     assert codes(tmp_path, "a.json") == ["unreadable"]
 
 
+CSV = Spec(format="csv")
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
 PARQUET = b"PAR1" + b"\0" * 20 + b"PAR1"
 
 
@@ -138,6 +231,34 @@ PARQUET = b"PAR1" + b"\0" * 20 + b"PAR1"
         (Spec(format="csv"), "a.csv", b"\xef\xbb\xbfid,name\n", []),
         (Spec(format="csv"), "a.csv", b"id,first name\n", ["bad-csv-header"]),
         (Spec(format="csv"), "a.csv", b"id,,x\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b"id,name\r1,x\r", []),
+        (CSV, "a.csv", b"id,first name\r1,x\r", ["bad-csv-header"]),
+        (CSV, "a.csv", b"id,name", []),
+        (CSV, "a.csv", b"id,a\xc3\xa4\n", []),
+        (CSV, "a.csv", ",".join(f"column_{n}" for n in range(10_000)).encode() + b"\n1\n", []),
+        (CSV, "a.csv", ",".join(f"column_{n % 9999}" for n in range(10_000)).encode() + b"\n1\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b'"' + b"x" * 8191 + b'\n",b\n', ["bad-csv-header"]),
+        (CSV, "a.csv", b"x" * 8191 + b"\n1\n", []),
+        (CSV, "a.csv", b"x" * 8190 + b"\xc3\xa4,b\n1\n", []),
+        (CSV, "a.csv", b"abc," * 2**20 + b"\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b"\nid,name\n1,x\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b"\r\nid,name\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b"\xef\xbb\xbf\nid,name\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b"  \nid,name\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b",,\n1,2,3\n", ["bad-csv-header"]),
+        (CSV, "a.csv", b'"id\nof",name\n1,x\n', ["bad-csv-header"]),
+        (CSV, "a.csv", b"i\0d,name\n", ["bad-csv-header"]),
+        (CSV, "a.csv", "id,name\n".encode("utf-16"), ["bad-csv-header"]),
+        (CSV, "a.csv", b"id,a\xe4\n", ["bad-csv-header"]),
+        (Spec(format="csv", csv={"charset": "ISO-8859-1"}), "a.csv", b"id,a\xe4\n", []),
+        (Spec(format="csv", csv={"charset": "ISO-8859-1"}), "a.csv", b"\xef\xbb\xbfid\n", ["bad-csv-header"]),
+        (Spec(format="csv", csv={"charset": "US-ASCII"}), "a.csv", b"id,a\xe4\n", ["bad-csv-header"]),
+        (Spec(format="csv", csv={"escape": "\\"}), "a.csv", b"id,a\\,b\n", []),
+        (CSV, "a.csv", POINTER, ["lfs-pointer"]),
+        (JSON, "a.json", POINTER, ["lfs-pointer"]),
+        (Spec(format="json", multiline=True), "a.json", POINTER, ["lfs-pointer"]),
+        (Spec(format="parquet"), "a.parquet", POINTER, ["lfs-pointer"]),
+        (JSON, "a.json", b'{"a": "\\ud800"}\n', []),
         (Spec(format="csv"), "a.csv", b"id,id\n", ["bad-csv-header"]),
         (Spec(format="csv", csv={"delimiter": ";"}), "a.csv", b"id;name\n", []),
     ],
@@ -147,6 +268,25 @@ def test_what_aep_would_refuse_hours_later_is_said_now(
 ) -> None:
     put(tmp_path, name, data=data)
     assert codes(tmp_path, name, spec=spec) == expected
+
+
+def severities(root: Path, *globs: str) -> list[tuple[str, str]]:
+    return sorted((each.code, each.severity.value) for each in surveyed(root, wanted(*globs)).diagnostics)
+
+
+def test_a_batch_of_nothing_is_an_error_and_an_empty_file_beside_others_a_warning(tmp_path: Path) -> None:
+    put(tmp_path, "a.json", "b.json", data=b"")
+    put(tmp_path, "c.json")
+    assert severities(tmp_path, "a.json") == [("empty-file", "error")]
+    assert severities(tmp_path, "a.json", "b.json") == [("empty-file", "error"), ("empty-file", "error")]
+    assert severities(tmp_path, "a.json", "c.json") == [("empty-file", "warning")]
+
+
+@pytest.mark.parametrize(("size", "severity"), [(2**40 + 1, "error"), (2**40, "warning"), (10**11, None)])
+def test_a_batch_takes_a_tebibyte(size: int, severity: str | None) -> None:
+    found = list(limit_flaws(1, size))
+    assert [each.severity.value for each in found] == ([severity] if severity else [])
+    assert all("AEP takes 1,099,511,627,776 and" in each.message for each in found)
 
 
 def test_a_batch_without_files_cannot_be_completed() -> None:

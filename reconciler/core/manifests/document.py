@@ -49,6 +49,8 @@ MAX_FINDINGS = 1_000
 
 MERGE_KEY = "<<"
 
+BOM = "\ufeff"
+
 UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """Characters that YAML forbids."""
 
@@ -62,7 +64,7 @@ def load(text: str, file: str, *, max_nodes: int = MAX_NODES) -> tuple[list[Docu
 
     A document with a mistake is returned, too, where its structure is clear: its other mistakes can then be found.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix(BOM)
     builder = _Builder(text, file, max_nodes)
     with suppress(_Stop):
         builder.read()
@@ -114,6 +116,8 @@ class _Builder:
     def read(self) -> None:
         """Handle all events. Raises `_Stop` where reading must end."""
         handlers = self.handlers()
+        if BOM in self.text:
+            self.refuse_marks()
         try:
             next_event = yaml.CSafeLoader(self.text).get_event
             while (event := next_event()) is not None:
@@ -290,7 +294,15 @@ class _Builder:
         if LIBYAML_TOO_DEEP in problem:  # the scanner is ahead of the events
             self.report("too-deep", TOO_DEEP, span, TOO_DEEP_HINT)
         else:
-            self.report("not-yaml", f"this is not YAML: {visible(problem)}", span, _syntax_hint(span))
+            self.report("not-yaml", f"this is not YAML: {visible(problem)}", span, _syntax_hint(problem, span))
+
+    def refuse_marks(self) -> NoReturn:
+        """Report every byte order mark inside the file: libyaml takes it for a letter of the key behind it."""
+        for found in re.finditer(BOM, self.text):
+            hint = "take it out: editors hide it, and it comes from files that were joined into one"
+            message = "an invisible byte order mark (U+FEFF) stands here; only a file may begin with one"
+            self.report("byte-order-mark", message, self.span_at(found.start()), hint)
+        raise _Stop
 
     def refuse_character(self) -> None:
         """Report a character that YAML forbids: the first one, since the parser's position counts bytes."""
@@ -328,8 +340,10 @@ class _Builder:
         return Span(self.file, line, column, column + 1, self.lines[line - 1])
 
 
-def _syntax_hint(span: Span) -> str:
+def _syntax_hint(problem: str, span: Span) -> str:
     """Suggest the usual cause of a syntax error, by the character at which libyaml stopped."""
+    if "Unicode character escape" in problem:
+        return "write the character itself: halves of one, as JSON escapes them (`\\ud83d\\ude00`), are no YAML"
     before, rest = span.text[: span.column - 1], span.text[span.column - 1 :]
     if rest.startswith("\t") or ("\t" in before and not before.strip()):
         return "indent with spaces, not with tabs"

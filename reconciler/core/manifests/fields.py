@@ -44,6 +44,10 @@ RESERVED_TAG_PREFIXES = ("adobe", "acp_", "reconciler_")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 LONGEST_WHOLE = 12
 """Digits of a whole number."""
+LONGEST_PATTERN = 1_024
+"""Characters of a file pattern."""
+MOST_STEPS = 64
+"""Steps of a file pattern: what stands between its slashes."""
 
 
 def mistake(code: LiteralString, message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
@@ -119,6 +123,13 @@ def _flag(value: object) -> object:
     return value
 
 
+def _header(value: bool) -> bool:  # noqa: FBT001  (a validator)
+    if not value:
+        hint = "take the field out, and write a header line into the files: AEP reads the columns' names from it"
+        raise mistake("header-needed", "{field} cannot be `false`", hint)
+    return value
+
+
 def _printable(value: str) -> str:
     if CONTROL.search(value):
         raise mistake("control-character", f"{quoted(value)} holds a control character", "take it out")
@@ -163,7 +174,12 @@ def _predecessor(value: str) -> str:
 def _file_pattern(value: str) -> str:
     _printable(value)
     parts = value.split("/")
-    if not value or value.startswith("/") or "\\" in value or ".." in parts or re.match(r"[A-Za-z]:", value):
+    steps = [part for part in parts if part not in {"", "."}]
+    if len(value) > LONGEST_PATTERN or len(steps) > MOST_STEPS:
+        message = f"{quoted(value)} has {len(value):,} characters and {len(steps):,} steps between its `/`"
+        hint = f"write at most {LONGEST_PATTERN:,} characters and {MOST_STEPS} steps: one `**` crosses many folders"
+        raise mistake("too-long", message, hint)
+    if not steps or value.startswith("/") or "\\" in value or ".." in parts or re.match(r"[A-Za-z]:", value):
         hint = "write a path relative to the repository, with `/` and without `..`, such as `data/*.json`"
         raise mistake("bad-path", f"{quoted(value)} is not a path inside the repository", hint)
     return value
@@ -190,6 +206,8 @@ def _character(value: str) -> str:
 Whole = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
+Header = Annotated[Flag, AfterValidator(_header)]
+"""`header: false` is known and refused: AEP takes no CSV file without a header line (aep-api.md §6.4)."""
 Name = Annotated[str, Field(pattern=NAME, max_length=256)]
 EnvironmentName = Annotated[str, Field(pattern=ENVIRONMENT)]
 Key = Annotated[str, Field(pattern=KEY)]

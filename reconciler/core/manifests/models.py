@@ -23,6 +23,7 @@ from reconciler.core.manifests.fields import (
     FilePattern,
     Flag,
     Format,
+    Header,
     IgnoredField,
     Key,
     MomentField,
@@ -69,7 +70,11 @@ class CsvFields(Model):
     quote: Character | None = Field(default=None, description="What stands around a value; one character.")
     escape: Character | None = Field(default=None, description="What makes the next character literal; one character.")
     null_marker: Printable | None = Field(default=None, description="The text that means: no value.")
-    header: Flag | None = Field(default=None, description="Whether the first line names the columns.")
+    header: Header | None = Field(
+        default=None,
+        description="That the first line names the columns: AEP takes no other CSV file.",
+        json_schema_extra={"const": True},
+    )
     charset: Charset | None = Field(default=None, description="The encoding of the files.")
 
 
