@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 from unicodedata import category
+from urllib.parse import quote
 
 from reconciler.core.batch import DEFAULT_FORMAT
 from reconciler.core.diagnostics import Severity
@@ -36,6 +37,9 @@ LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 WILDCARDS: Final = frozenset("*?[")
 ANY_FOLDERS: Final = "**"
 """The step of a glob that stands for any number of folders; several in a row say no more than one."""
+
+LONGEST_NAME: Final = 1_800
+"""Characters of a file's name in its URL, which the ids and the host share with it (aep-api.md §9)."""
 
 EXTENSIONS: Final = {
     "json": (".json", ".jsonl", ".ndjson"),
@@ -89,6 +93,9 @@ def name_flaw(name: str) -> Flaw | None:
     # The wide and the no-break space are no worse than the usual one: URLs and state files spell them as escapes.
     if not all(char.isprintable() or category(char) == "Zs" for char in name):
         return Flaw("control-character", f"{quoted(name)} holds a character that cannot be shown", "rename the file")
+    if len(quote(name)) > LONGEST_NAME:
+        hint = "shorten it: AEP takes URLs of at most 2,000 characters, and letters beyond ASCII count three to twelve"
+        return Flaw("too-long", f"the name {quoted(name)} is too long for AEP", hint)
     return None
 
 

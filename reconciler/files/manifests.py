@@ -11,6 +11,7 @@ from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.core.data_files import LFS_POINTER
 from reconciler.core.diagnostics import Diagnostic, Span
 from reconciler.core.manifests.positions import split_lines
 from reconciler.core.manifests.source import PROJECT_FILE, Source
@@ -110,6 +111,8 @@ class _Folder:
             self.report("too-large", f"{what} {limit // 1024 // 1024} MiB", hint)
         elif b"\0" in content and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
             self.report("not-text", f"`{shown}` is not a text file", "take it out of the folder, or rename it")
+        elif content.startswith(LFS_POINTER):
+            self.report("lfs-pointer", f"`{shown}` is a Git LFS pointer, not a manifest", "run `git lfs pull`")
         else:
             self.decode(shown, content)
 

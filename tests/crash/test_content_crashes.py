@@ -6,8 +6,10 @@ sent again.
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -125,3 +127,57 @@ def test_a_second_kill_while_filling_costs_nothing_either(tmp_path: Path) -> Non
         first_kill += 3
     print(f"{tried} pairs of crash points tried")
     assert tried > 50
+
+
+BIG = f"""\
+dataset: loyalty
+id: {DATASET}
+batches: {{big: {{format: json, files: [data/big.json], complete: true}}}}
+"""
+VERSIONS = [b'{"v": 1}\n' * 4, b'{"v": 2}\n' * 4, b'{"v": 3}\n' * 4]
+"""Of one size."""
+
+
+def recorded(root: Path) -> list[tuple[str, str]]:
+    """Batch and SHA-256 of each file that the state says AEP holds."""
+    lines = (root / "state" / "dev.jsonl").read_text("utf-8").splitlines()
+    return [(each["id"], digest) for each in map(json.loads, lines[1:-1]) for _, _, digest in each.get("files", [])]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("again", ["anew", "refused", "kept"])
+def test_versions_of_a_file_are_never_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: Literal["anew", "refused", "kept"]
+) -> None:
+    """Killed while the first version goes in parts, and again while the second does; the third is there at the end."""
+    monkeypatch.setattr(uploads, "LARGEST_PUT", 5)
+    monkeypatch.setattr(uploads, "LARGEST_PART", 10)
+    refused = 0
+    for kill_at in count(8):
+        root = tmp_path / str(kill_at)
+        (root / "data").mkdir(parents=True)
+        behaviour = Behaviour(step_ms=10**9, initialize_again=again)
+        made = Checkout(root, Emulator(world=World(any_dataset=True), behaviour=behaviour))
+        made.manifests(BIG)
+        for version in VERSIONS[:2]:
+            (root / "data" / "big.json").write_bytes(version)
+            made.dies(kill_at)
+        journal = root / "state" / "dev.journal"
+        is_staged = journal.exists() and '"staged"' in journal.read_text("utf-8")
+        if is_staged or {each["status"] for each in made.emulator.batches().values()} - {"loading"}:
+            made.emulator.close()
+            break  # from here on the batch is completed first, as it was
+        (root / "data" / "big.json").write_bytes(VERSIONS[2])
+        done = made.run(Failpoints(None))
+        failed = done.account.failures if done.account else []
+        assert all("holds a part of other bytes" in str(each.error) for each in failed), failed
+        refused += len(failed)
+        for batch, digest in recorded(root):
+            assert sha256(made.emulator.files(batch)["big.json"]).hexdigest() == digest, kill_at
+        (batch,) = made.emulator.batches()
+        there = made.emulator.files(batch)
+        assert there == {"big.json": VERSIONS[2]} if not failed else set(there.values()) <= set(VERSIONS), kill_at
+        made.emulator.close()
+    assert kill_at > 20
+    assert bool(refused) == (again != "anew")

@@ -127,6 +127,13 @@ def test_a_name_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
     assert (found.code, found.message) == ("not-utf-8", "the name `a\\udcff.json` is not UTF-8")
 
 
+def test_a_name_that_no_url_can_hold_is_said_before_anything_is_created(tmp_path: Path) -> None:
+    folders = "/".join(["\u65e5" * 80] * 3)
+    put(tmp_path, f"data/{folders}/a.json", f"data/{'x' * 200}/a.json")
+    (found,) = surveyed(tmp_path, wanted("data/**/*.json")).diagnostics
+    assert found.code == "too-long"
+
+
 def test_a_glob_spelled_in_another_way_than_the_file_gets_a_hint(tmp_path: Path) -> None:
     put(tmp_path, "data/e\u0301.json")
     (found,) = surveyed(tmp_path, wanted("data/\u00e9.json")).diagnostics
