@@ -163,8 +163,10 @@ class Upload:
         """Which bytes AEP still has of a file that was begun a moment ago: there should be none."""
         try:
             return await self._received() or []
-        except Rejected:
-            return []  # no HEAD here: INITIALIZE was accepted, and that has to do
+        except PlatformError as error:
+            if isinstance(error, Rejected) or error.status == HTTPStatus.NOT_IMPLEMENTED:
+                return []  # no HEAD here: INITIALIZE was accepted, and that has to do
+            raise
 
     async def _send_missing(self, received: Ranges, part_bytes: int) -> None:
         part_bytes = min(part_bytes, LARGEST_PART)
