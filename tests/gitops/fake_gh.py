@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+sys.path.insert(0, os.environ["FAKE_ROOT"])
+
+from tests.gitops.hub import tick  # noqa: E402
+
 HUB = Path(os.environ["FAKE_HUB"])
 REPOSITORY = os.environ["GITHUB_REPOSITORY"]
 
@@ -66,17 +70,26 @@ def answer(method: str, address: str, field: str) -> Any:
         case "POST", ["issues", pull, "comments"]:
             comments = load("comments")
             new = {"id": len(comments) + 1, "pull": pull, "user": {"login": "github-actions[bot]"}, "body": body(field)}
+            new["updated_at"] = tick(HUB)
             return save("comments", [*comments, new])
         case "PATCH", ["issues", "comments", number]:
             comments = load("comments")
             for each in comments:
                 if str(each["id"]) == number:
-                    each["body"] = body(field)
+                    each.update(body=body(field), updated_at=tick(HUB))
             return save("comments", comments)
+        case "GET", ["issues", "comments", number]:
+            return next(each for each in load("comments") if str(each["id"]) == number)
+        case "GET", ["pulls", pull, "reviews"]:
+            return [each for each in load("reviews") if each["pull"] == pull]
+        case "GET", ["actions", "workflows", file, "runs"]:
+            wanted = {key: values[0] for key, values in parse_qs(url.query).items() if key != "per_page"}
+            runs = [each for each in load("runs") if each["path"] == f".github/workflows/{file}"]
+            return {"workflow_runs": [each for each in runs if wanted.items() <= each.items()]}
         case "GET", ["commits", commit, "pulls"]:
             return [each for each in load("pulls") if commit in {each["merge_commit_sha"], each["head"]["sha"]}]
         case "GET", ["actions", "artifacts"]:
-            (name,) = parse_qs(url.query)["name"]
+            name = parse_qs(url.query)["name"][0]
             return {"artifacts": [each for each in load("artifacts")[::-1] if each["name"] == name]}
         case _:
             raise SystemExit(f"no such address: {method} {address}")

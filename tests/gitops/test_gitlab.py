@@ -16,7 +16,7 @@ from reconciler import scaffold
 from tests.gitops.aep import settings_for
 from tests.gitops.hub import Hub, git
 from tests.gitops.runner import make_tools
-from tests.gitops.team import SECRETS, loyalty, recorded
+from tests.gitops.team import PIPELINES, SECRETS, loyalty, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 def hub(tmp_path: Path) -> Hub:
     """A repository that began with `init --ci gitlab`."""
     opened = Hub.open(tmp_path)
-    scaffold.write(opened.desk, "gitlab")
+    scaffold.write(opened.desk, PIPELINES["gitlab"])
     (opened.desk / scaffold.EXAMPLE).unlink()
     opened.commit({}, "init")
     git(opened.desk, "push", "--quiet", "origin", "HEAD:main")

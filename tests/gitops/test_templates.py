@@ -16,6 +16,7 @@ import yaml
 from reconciler import scaffold
 from tests.gitops.expressions import evaluate
 from tests.gitops.runner import ROOT
+from tests.gitops.team import PIPELINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ WORKFLOWS = ["apply", "drift", "plan"]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    scaffold.write(root, "github")
-    scaffold.write(root, "gitlab")
+    scaffold.write(root, PIPELINES["github"])
+    scaffold.write(root, PIPELINES["gitlab"])
     return root
 
 
