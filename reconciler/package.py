@@ -22,8 +22,8 @@ NAME = "aep-reconciler"
 
 KINDS = (
     f"`{NAME}==1.2.3` (with `--hash=sha256:…` for its wheel, if you have it), `git+https://HOST/PATH@COMMIT` with all "
-    "40 digits of the commit, the path of a wheel in this repository, or the path of a requirements file in it (`.txt`) "
-    "with a hash for each package"
+    "40 digits of the commit, the path of a wheel in this repository, or the path of a requirements file in it "
+    "(`.txt`) with a hash for each package"
 )
 
 _VERSION = r"[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc)[0-9]+)?(?:\.post[0-9]+)?(?:\.dev[0-9]+)?"

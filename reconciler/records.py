@@ -77,7 +77,7 @@ def remove(workspace: Workspace, address: str) -> Record:
 
 
 def commit(workspace: Workspace) -> State:
-    """Write what a run that was killed left in its journal into the state file; creates that are undecided stay open."""
+    """Write what a killed run left in its journal into the state file; creates that are undecided stay open."""
     with _locked(workspace, "state commit") as (store, state):
         store.commit(state)
     return state

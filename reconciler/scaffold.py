@@ -112,7 +112,9 @@ def write(root: Path, pipeline: Pipeline | None = None) -> Scaffolded:
     trouble = _git(root, "rev-parse", "--git-dir").trouble
     if trouble is None:
         (written if _register_driver(root) else kept).append(DRIVER)
-    return Scaffolded(tuple(written), tuple(kept), tuple(_obstacles(root) if trouble is None else [_no_driver(trouble, top)]))
+    return Scaffolded(
+        tuple(written), tuple(kept), tuple(_obstacles(root) if trouble is None else [_no_driver(trouble, top)])
+    )
 
 
 def _contents(root: Path) -> Mapping[str, str]:
@@ -270,12 +272,12 @@ def _obstacles(root: Path) -> Iterator[str]:
         ignored = _git(root, "check-ignore", "--verbose", "--", path)
         if ignored.trouble is None:
             rule = ignored.text.partition("\t")[0]
-            yield f"Git ignores `{path}` ({rule}), so its state would be lost; take that line out, or end with `!{path}`"
+            yield f"Git ignores `{path}` ({rule}): the state would be lost with the machine; take that line out"
         wanted = {"filter": ("unspecified", "unset"), "merge": ("reconciler-state",)}
         for line in _git(root, "check-attr", *wanted, "--", path).text.splitlines():
             _, name, value = line.rsplit(": ", 2)
             if value not in wanted[name]:
                 yield (
-                    f"Git's attribute `{name}` of `{path}` is `{value}`, and the file in a commit would not be the state; "
-                    f"end the `.gitattributes` that says so with `{path} -filter merge=reconciler-state`"
+                    f"Git's attribute `{name}` of `{path}` is `{value}`, and commits would not hold the state "
+                    "as it is; end the file that says so with `*.jsonl -filter merge=reconciler-state`"
                 )

@@ -145,7 +145,9 @@ class Hub:
         review = {"state": "APPROVED", "commit_id": pull["head"]["sha"], "submitted_at": tick(self.folder)}
         self._add("reviews", {"pull": str(pull["number"]), **review})
 
-    def begin_run(self, run: int, head_sha: str, *, fork: bool, event: str = "pull_request", file: str = "plan") -> None:
+    def begin_run(
+        self, run: int, head_sha: str, *, fork: bool, event: str = "pull_request", file: str = "plan"
+    ) -> None:
         """A run of one of the workflows, or of another file."""
         ours = {"id": 1, "full_name": REPOSITORY}
         head = {"id": 2 if fork else 1}

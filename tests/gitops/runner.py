@@ -92,6 +92,7 @@ class Runner:
         inputs: Mapping[str, str] | None = None,
         before: Mapping[str, Callable[[], None]] | None = None,
         cancel_when: Callable[[], bool] | None = None,
+        ref: str = "refs/heads/main",
     ) -> dict[str, Job]:
         """Run reconciler-apply.yml for a commit on `main`; `before` a step of that name, something else may happen.
 
@@ -99,6 +100,7 @@ class Runner:
         """
         name = "push" if inputs is None else "workflow_dispatch"
         context = self._context(name, {"repository": {"default_branch": "main"}}, commit, "main")
+        context["github"]["ref"] = ref
         return self._run("apply", {**context, "inputs": dict(inputs or {})}, Happenings(before or {}, cancel_when))
 
     def drift(self) -> dict[str, Job]:

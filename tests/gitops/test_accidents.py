@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -158,13 +158,18 @@ def test_a_cancelled_apply_records_what_landed_and_a_rerun_finishes(hub: Hub, ae
     assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == aep.batches("dev")
 
 
-def test_a_plan_file_left_by_a_fork_is_not_taken(hub: Hub, aep: Aep, runner: Runner) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    [{"fork": True}, {"fork": False, "event": "push"}, {"fork": False, "file": "other"}],
+    ids=["a fork", "another event", "another workflow"],
+)
+def test_a_plan_file_of_another_origin_is_not_taken(hub: Hub, aep: Aep, runner: Runner, origin: dict[str, Any]) -> None:
     pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
-    name = f"reconciler-plan-dev-{pull['head']['sha']}"
-    (kept,) = hub.folder.glob(f"artifacts/*/{name}/plan.json")
+    (kept,) = hub.folder.glob("artifacts/*/*/plan.json")
     (hub.folder / "artifacts.json").unlink()
-    hub.keep_artifact(99, name, kept, pull["head"]["sha"], fork=True)
+    hub.begin_run(99, pull["head"]["sha"], **origin)
+    hub.keep_artifact(99, kept.parent.name, kept)
 
     applied = runner.apply(hub.merge(pull))
 

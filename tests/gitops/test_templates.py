@@ -108,7 +108,7 @@ def test_secrets_are_given_to_steps_and_to_no_job_or_action(project: Path) -> No
 def test_pull_requests_are_planned_without_the_rights_of_the_base(project: Path) -> None:
     on = _workflow(project, "plan")[True]  # type: ignore[index]  # YAML 1.1 reads the key `on` as true
 
-    assert list(on) == ["pull_request"]
+    assert list(on) == ["pull_request", "merge_group"]
 
 
 def test_applies_to_one_environment_wait_for_each_other(project: Path) -> None:
