@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -55,6 +56,8 @@ class Happenings:
 
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     cancel_when: Callable[[], bool] | None = None
+    signals: tuple[signal.Signals, ...] = (signal.SIGINT,)
+    """What the runner then sends to the process of the step, one after another: here a second apart at most."""
 
 
 @dataclass
@@ -92,16 +95,20 @@ class Runner:
         inputs: Mapping[str, str] | None = None,
         before: Mapping[str, Callable[[], None]] | None = None,
         cancel_when: Callable[[], bool] | None = None,
+        signals: tuple[signal.Signals, ...] = (signal.SIGINT,),
         ref: str = "refs/heads/main",
     ) -> dict[str, Job]:
         """Run reconciler-apply.yml for a commit on `main`; `before` a step of that name, something else may happen.
 
-        With `cancel_when` a person cancels the run in its step `Apply`, as soon as that is true.
+        With `cancel_when` a person cancels the run in its step `Apply`, as soon as that is true; the process gets the
+        `signals`.
         """
         name = "push" if inputs is None else "workflow_dispatch"
         context = self._context(name, {"repository": {"default_branch": "main"}}, commit, "main")
         context["github"]["ref"] = ref
-        return self._run("apply", {**context, "inputs": dict(inputs or {})}, Happenings(before or {}, cancel_when))
+        return self._run(
+            "apply", {**context, "inputs": dict(inputs or {})}, Happenings(before or {}, cancel_when, signals)
+        )
 
     def drift(self) -> dict[str, Job]:
         """Run reconciler-drift.yml."""
@@ -237,7 +244,10 @@ class Machine:
         if self._happenings.cancel_when is not None and "APPROVED" in environment:
             while process.poll() is None and not self._happenings.cancel_when():
                 sleep(0.01)
-            process.send_signal(signal.SIGINT)  # to this process alone, as GitHub's runner does
+            for number in self._happenings.signals:  # to this process alone, as GitHub's runner does
+                process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
         self._job.output += process.communicate(timeout=120)[0]
         if summary.exists():
             self._job.summary = summary.read_text(encoding="utf-8")

@@ -36,7 +36,8 @@ TRAPS: dict[str, str | None] = {
 
 def plant_tags(hub: Hub) -> None:
     """Tags that could be taken for the branch, at a commit that nobody reviewed; `refs/heads/…` no host accepts."""
-    git(hub.desk, "checkout", "--quiet", "--orphan", "unreviewed")
+    git(hub.desk, "fetch", "--quiet", "--no-tags", "origin", "refs/heads/main")
+    git(hub.desk, "checkout", "--quiet", "--detach", "FETCH_HEAD")
     hub.commit({"evil.txt": "unreviewed\n"}, "unreviewed")
     for tag in ("main", "HEAD", "FETCH_HEAD", "heads/main", "refs/reconciler/branch", "origin/main"):
         git(hub.desk, "push", "--quiet", "origin", f"HEAD:refs/tags/{tag}")
