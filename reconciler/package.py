@@ -75,6 +75,6 @@ def installed_from() -> str | None:
     try:
         origin = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
         spec = f"git+{origin['url']}@{origin['vcs_info']['commit_id']}"
-    except (PackageNotFoundError, KeyError, ValueError):
+    except (PackageNotFoundError, KeyError, TypeError, ValueError):
         return None
     return spec if _COMMIT.fullmatch(spec) else None

@@ -99,7 +99,8 @@ def write(root: Path, pipeline: Pipeline | None = None) -> Scaffolded:
     later if the disk refuses.
     """
     top = top_of(root)
-    contents = {**_contents(root), **(_pipeline(pipeline, root.resolve(), top or root.resolve()) if pipeline else {})}
+    pipelines = _pipeline(pipeline, root.resolve(), top or root.resolve()) if pipeline else {}
+    contents = {**_contents(root), **pipelines}
     _refuse_links(root, [*contents, *_LINES])
     written: list[str] = []
     kept: list[str] = []
@@ -107,14 +108,13 @@ def write(root: Path, pipeline: Pipeline | None = None) -> Scaffolded:
         (written if _create(root, name, text) else kept).append(name)
     for name, lines in _LINES.items():
         (written if _add_lines(root, name, lines) else kept).append(name)
-    if top is None:
-        return Scaffolded(tuple(written), tuple(kept), ())
-    trouble = _git(root, "rev-parse", "--git-dir").trouble
-    if trouble is None:
-        (written if _register_driver(root) else kept).append(DRIVER)
-    return Scaffolded(
-        tuple(written), tuple(kept), tuple(_obstacles(root) if trouble is None else [_no_driver(trouble, top)])
-    )
+    notes = [_differs(name) for name, text in pipelines.items() if (root / name).read_bytes() != text.encode()]
+    if top is not None:
+        trouble = _git(root, "rev-parse", "--git-dir").trouble
+        if trouble is None:
+            (written if _register_driver(root) else kept).append(DRIVER)
+        notes += _obstacles(root) if trouble is None else [_no_driver(trouble, top)]
+    return Scaffolded(tuple(written), tuple(kept), tuple(notes))
 
 
 def _contents(root: Path) -> Mapping[str, str]:
@@ -253,6 +253,13 @@ def _register_driver(root: Path) -> bool:
                     hint=f"run `git config {key} '{value}'` and see what it says",
                 )
     return changed
+
+
+def _differs(name: str) -> str:
+    return (
+        f"`{name}` was kept, and is not what would be written now: it may install another package, or work in another "
+        "folder. Move it away, run `reconciler init` again, and compare both"
+    )
 
 
 def _no_driver(trouble: str, top: Path) -> str:

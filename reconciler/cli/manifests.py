@@ -61,7 +61,11 @@ def schema(invocation: Invocation, what: str) -> int:
 
 @click.command()
 @click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files.")
-@click.option("--package", metavar="SPEC", help="What the pipeline installs: one exact package, see `In Git and CI`.")
+@click.option(
+    "--package",
+    metavar="SPEC",
+    help="What the pipeline installs: an exact version, commit, wheel or requirements file.",
+)
 @pass_invocation
 def init(invocation: Invocation, ci: str | None, package: str | None) -> int:
     """Scaffold a project in this folder; files that exist are left alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -164,6 +165,30 @@ def _installation(root: Path, ci: str) -> tuple[str | None, str]:
     action = yaml.safe_load((root / ".github/actions/reconciler/action.yml").read_text(encoding="utf-8"))
     (script,) = (step["run"] for step in action["runs"]["steps"] if step.get("name") == "Install")
     return action["inputs"]["package"]["default"], script
+
+
+@pytest.mark.parametrize(
+    ("origin", "spec"),
+    [
+        (
+            {"url": "https://git.example/a/b.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+            f"git+https://git.example/a/b.git@{COMMIT}",
+        ),
+        ({"url": "file:///home/me/b", "dir_info": {"editable": True}}, None),
+        ({"url": "https://me:s3cret@git.example/b.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}, None),
+        ("garbage", None),
+    ],
+)
+def test_an_installation_says_where_it_came_from_only_if_that_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: object, spec: str | None
+) -> None:
+    about = tmp_path / "aep_reconciler-9.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: aep-reconciler\nVersion: 9\n", encoding="utf-8")
+    (about / "direct_url.json").write_text(json.dumps(origin), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    assert package.installed_from() == spec
 
 
 def test_the_distribution_has_a_name_of_its_own() -> None:

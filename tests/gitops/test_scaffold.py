@@ -269,6 +269,15 @@ def test_a_state_that_git_does_not_keep_as_it_is_is_noticed(tmp_path: Path, file
     assert any(said in note for note in scaffold.write(tmp_path).notes)
 
 
+def test_a_pipeline_that_is_kept_and_says_something_else_is_noticed(tmp_path: Path) -> None:
+    scaffold.write(tmp_path, PIPELINES["gitlab"])
+    assert scaffold.write(tmp_path, PIPELINES["gitlab"]).notes == ()
+
+    (note,) = scaffold.write(tmp_path, scaffold.Pipeline("gitlab", "aep-reconciler==9.9.9")).notes
+
+    assert note.startswith("`.gitlab-ci.yml` was kept")
+
+
 def test_a_lone_project_has_nothing_to_be_noticed(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
 
@@ -283,6 +292,8 @@ def test_a_lone_project_has_nothing_to_be_noticed(tmp_path: Path) -> None:
         ["init", "--ci", "github"],
         ["init", "--package", PACKAGE],
         ["init", "--ci", "gitlab", "--package", "reconciler"],
+        ["init", "--ci", "gitlab", "--package", "aep-reconciler==1 --index-url=nowhere"],
+        ["init", "--ci", "github", "--package", "\x1b[2J\n::error::${{ github.token }}"],
     ],
 )
 def test_what_init_cannot_do_is_a_mistake_of_usage_and_writes_nothing(
@@ -293,7 +304,10 @@ def test_what_init_cannot_do_is_a_mistake_of_usage_and_writes_nothing(
     assert run(arguments) == ExitCode.USAGE
 
     assert _files(tmp_path) == []
-    assert "Error: " in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Error: " in said
+    assert "\x1b" not in said
+    assert "\n::" not in said
 
 
 @pytest.mark.slow
