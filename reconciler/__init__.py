@@ -6,8 +6,9 @@ __main__    the command `reconciler`
 cli/        its subcommands, options and exit codes
 connect     AEP or the embedded emulator, as the environment says
 recovery    `import`, `discover` and the repair of a state: `state check`, `rebuild`
-records     what needs the records alone: `state list`, `mv`, `rm`, merge
+records     what needs the records alone: `state list`, `mv`, `rm`, `commit`, merge
 scaffold    `init`
+package     what the pipelines of `init` install
 operations  `plan` and `apply`, step by step
 session     one opening of a project: what is declared, the locked state, AEP
 workspace   where a run works, and what the manifests there declare

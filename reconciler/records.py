@@ -1,4 +1,4 @@
-"""What can be done with the records alone, without AEP: read, rename, forget, merge."""
+"""What can be done with the records alone, without AEP: read, rename, forget, commit, merge."""
 
 from __future__ import annotations
 
@@ -74,6 +74,13 @@ def remove(workspace: Workspace, address: str) -> Record:
         record = _held(state, address)
         store.commit(State(state.identity, {a: each for a, each in state.records.items() if a != address}))
     return record
+
+
+def commit(workspace: Workspace) -> State:
+    """Write what a killed run left in its journal into the state file; creates that are undecided stay open."""
+    with _locked(workspace, "state commit") as (store, state):
+        store.commit(state)
+    return state
 
 
 def merge(base: Path, ours: Path, theirs: Path) -> State:

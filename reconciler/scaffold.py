@@ -7,15 +7,18 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from importlib.resources import files
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from reconciler import __version__
 from reconciler.core.errors import SettingsInvalid
 from reconciler.core.manifests import schema
+from reconciler.core.manifests.parse import parse
+from reconciler.files.manifests import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 PROJECT_FILE = "manifests/reconciler.yaml"
@@ -59,20 +62,45 @@ _DRIVER = {
 }
 
 
-def write(root: Path, ci: str | None) -> tuple[list[str], list[str]]:
-    """Write what a project needs, and the pipeline of `ci` (`github`, `gitlab`); return what was written and kept.
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The pipeline that is wanted."""
+
+    ci: str
+    """`github` or `gitlab`."""
+    requirement: str
+    """What it installs, as `package.requirement` made it: no character of it means anything to YAML or to a shell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaffolded:
+    """What `init` did."""
+
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What a person has to see to before states can be kept in Git."""
+
+
+def top_of(root: Path) -> Path | None:
+    """The folder of the Git repository that the project is in: there CI systems look for pipelines.
+
+    Git itself is not asked: it may be missing, or refuse to speak about another user's repository.
+    """
+    place = root.resolve()
+    return next((each for each in (place, *place.parents) if (each / ".git").exists()), None)
+
+
+def write(root: Path, pipeline: Pipeline | None = None) -> Scaffolded:
+    """Write what a project needs, and a pipeline at the top of its Git repository.
 
     A second run adds what is missing, and in a clone it registers the merge driver, since Git does not clone that.
-    Raises `SettingsInvalid`: before the first write if a target is a symbolic link, or if a pipeline would not be
-    found there; later if the disk refuses.
+    Raises `SettingsInvalid`: before the first write if a target is a symbolic link or the folder has an odd name;
+    later if the disk refuses.
     """
-    top = _git(root, "rev-parse", "--show-toplevel")
-    if ci is not None and top is not None and not root.samefile(top):
-        raise SettingsInvalid(
-            f"`{root}` is not the top of its Git repository, and pipelines are read only there",
-            hint=f"run `reconciler -C {top} init --ci {ci}`",
-        )
-    contents = _contents(root, ci)
+    top = top_of(root)
+    pipelines = _pipeline(pipeline, root.resolve(), top or root.resolve()) if pipeline else {}
+    contents = {**_contents(root), **pipelines}
     _refuse_links(root, [*contents, *_LINES])
     written: list[str] = []
     kept: list[str] = []
@@ -80,22 +108,42 @@ def write(root: Path, ci: str | None) -> tuple[list[str], list[str]]:
         (written if _create(root, name, text) else kept).append(name)
     for name, lines in _LINES.items():
         (written if _add_lines(root, name, lines) else kept).append(name)
+    notes = [_differs(name) for name, text in pipelines.items() if (root / name).read_bytes() != text.encode()]
     if top is not None:
-        (written if _register_driver(root) else kept).append(DRIVER)
-    return written, kept
+        trouble = _git(root, "rev-parse", "--git-dir").trouble
+        if trouble is None:
+            (written if _register_driver(root) else kept).append(DRIVER)
+        notes += _obstacles(root) if trouble is None else [_no_driver(trouble, top)]
+    return Scaffolded(tuple(written), tuple(kept), tuple(notes))
 
 
-def _contents(root: Path, ci: str | None) -> Mapping[str, str]:
+def _contents(root: Path) -> Mapping[str, str]:
     """What to write where; the example only if there is no manifest yet: a second `init` must not declare batches."""
-    wanted = {**_PROJECT, **(_PIPELINES[ci] if ci is not None else {})}
+    wanted = dict(_PROJECT)
     if any((root / "manifests").glob("**/*.y*ml")) and not (root / EXAMPLE).exists():
         del wanted[EXAMPLE]
-    values = {"@PROJECT@": project_name(root.resolve().name), "@VERSION@": __version__}
+    values = {"@PROJECT@": project_name(root.resolve().name)}
     contents = {name: _render(template, values) for name, template in wanted.items()}
     return {
         **contents,
         ".reconciler/manifest.schema.json": _as_json(schema.manifest_schema()),
         ".reconciler/project.schema.json": _as_json(schema.project_schema()),
+    }
+
+
+def _pipeline(pipeline: Pipeline, root: Path, top: Path) -> Mapping[str, str]:
+    """The files of a pipeline, which works in the project's folder; their names are relative to it."""
+    folder = root.relative_to(top).as_posix()
+    if not re.fullmatch(r"[A-Za-z0-9._+/ -]+", folder):
+        raise SettingsInvalid(
+            f"a pipeline cannot name the folder `{folder}` in every shell",
+            hint="use ASCII letters, digits, spaces and `._+-` only",
+        )
+    up = os.path.relpath(top, root)
+    values = {"@PACKAGE@": pipeline.requirement, "@FOLDER@": folder}
+    return {
+        os.path.normpath(f"{up}/{name}").replace(os.sep, "/"): _render(template, values)
+        for name, template in _PIPELINES[pipeline.ci].items()
     }
 
 
@@ -165,26 +213,78 @@ def _unwritable(name: str, error: OSError) -> SettingsInvalid:
     return SettingsInvalid(f"`{name}` cannot be written: {error.strerror}", hint="see to it, then run `init` again")
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """How Git answered."""
+
+    text: str
+    trouble: str | None
+    """The last line of its complaint; None after a success."""
+
+
+def _git(root: Path, *arguments: str) -> _Said:
+    """Ask Git, in a way that runs nothing that a repository's own configuration or folders name."""
+    program = shutil.which("git")
+    if program is None:
+        return _Said("", "Git is not installed")
+    done = subprocess.run(  # noqa: S603  (a fixed program, and arguments of this module)
+        [program, "-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false", *arguments],
+        cwd=root,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+    )
+    complaint = [line for line in done.stderr.splitlines() if line.startswith(("fatal: ", "error: "))]
+    return _Said(done.stdout.rstrip("\n"), None if done.returncode == 0 else (*complaint, "it failed")[0])
+
+
 def _register_driver(root: Path) -> bool:
     """Tell this clone's Git what `merge=reconciler-state` runs; False if it knows already."""
     changed = False
     for key, value in _DRIVER.items():
-        if _git(root, "config", "--local", "--get", key) != value:
+        if _git(root, "config", "--local", "--get", key).text != value:
             changed = True
-            if _git(root, "config", "--local", key, value) is None:
+            trouble = _git(root, "config", "--local", key, value).trouble
+            if trouble is not None:
                 raise SettingsInvalid(
                     "Git did not take the merge driver into its configuration",
+                    detail=trouble,
                     hint=f"run `git config {key} '{value}'` and see what it says",
                 )
     return changed
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    """What Git prints, without the last newline; None if Git is not installed or fails."""
-    program = shutil.which("git")
-    if program is None:
-        return None
-    done = subprocess.run(  # noqa: S603  (a fixed program, and arguments of this module)
-        [program, *arguments], cwd=root, capture_output=True, check=False, text=True
+def _differs(name: str) -> str:
+    return (
+        f"`{name}` was kept, and is not what would be written now: it may install another package, or work in another "
+        "folder. Move it away, run `reconciler init` again, and compare both"
     )
-    return done.stdout.rstrip("\n") if done.returncode == 0 else None
+
+
+def _no_driver(trouble: str, top: Path) -> str:
+    commands = "; ".join(f"git config {key} '{value}'" for key, value in _DRIVER.items())
+    return (
+        f"the merge driver for state files could not be registered ({trouble.removeprefix('fatal: ')}), and merges of "
+        f"two states will conflict. Its owner can run `{commands}`; if you trust this repository, run "
+        f"`git config --global --add safe.directory {quote(str(top))}` and then `reconciler init` again"
+    )
+
+
+def _obstacles(root: Path) -> Iterator[str]:
+    """What in Git's own settings would keep a state from being committed as it is."""
+    manifests, _ = parse([each for each in read_sources(root, root / "manifests")[0] if each.is_project])
+    environments = manifests.project.environments.values() if manifests is not None else ()
+    for path in (f"state/{each.name}.jsonl" for each in environments if not each.emulator):
+        ignored = _git(root, "check-ignore", "--verbose", "--", path)
+        if ignored.trouble is None:
+            rule = ignored.text.partition("\t")[0]
+            yield f"Git ignores `{path}` ({rule}): the state would be lost with the machine; take that line out"
+        wanted = {"filter": ("unspecified", "unset"), "merge": ("reconciler-state",)}
+        for line in _git(root, "check-attr", *wanted, "--", path).text.splitlines():
+            _, name, value = line.rsplit(": ", 2)
+            if value not in wanted[name]:
+                yield (
+                    f"Git's attribute `{name}` of `{path}` is `{value}`, and commits would not hold the state "
+                    "as it is; end the file that says so with `*.jsonl -filter merge=reconciler-state`"
+                )

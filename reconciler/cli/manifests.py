@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +12,10 @@ from reconciler.cli.invocation import pass_invocation
 from reconciler.core.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.cli.invocation import Invocation
+    from reconciler.scaffold import Pipeline
 
 
 @click.command()
@@ -57,11 +61,48 @@ def schema(invocation: Invocation, what: str) -> int:
 
 @click.command()
 @click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files.")
+@click.option(
+    "--package",
+    metavar="SPEC",
+    help="What the pipeline installs: an exact version, commit, wheel or requirements file.",
+)
 @pass_invocation
-def init(invocation: Invocation, ci: str | None) -> int:
+def init(invocation: Invocation, ci: str | None, package: str | None) -> int:
     """Scaffold a project in this folder; files that exist are left alone."""
     from reconciler import scaffold
+    from reconciler.views.escape import for_terminal
 
-    written, kept = scaffold.write(invocation.root, ci)
-    invocation.console.out([f"wrote {name}" for name in written] + [f"kept {name}" for name in kept])
+    _refuse_other_places(click.get_current_context().find_root().params)
+    done = scaffold.write(invocation.root, _pipeline(invocation.root, ci, package))
+    invocation.console.out([f"wrote {name}" for name in done.written] + [f"kept {name}" for name in done.kept])
+    invocation.console.err([for_terminal(f"note: {note}") for note in done.notes])
     return ExitCode.OK
+
+
+def _refuse_other_places(flags: Mapping[str, Any]) -> None:
+    if Path(flags["manifests"]) != Path("manifests") or flags["state_file"] is not None:
+        raise click.UsageError(
+            "`init` makes the folders `manifests` and `state`, and its pipelines look only there: leave `--manifests` "
+            "and `--state` away"
+        )
+
+
+def _pipeline(root: Path, ci: str | None, spec: str | None) -> Pipeline | None:
+    from reconciler import package, scaffold
+    from reconciler.views.escape import for_terminal
+
+    if ci is None and spec is None:
+        return None
+    if ci is None:
+        raise click.UsageError("--package says what a pipeline installs: give `--ci github` or `--ci gitlab` as well")
+    if spec is None:
+        origin = package.installed_from()
+        hint = f" This installation is `{origin}`." if origin else ""
+        raise click.UsageError(
+            f"--ci needs --package SPEC: the pipeline holds credentials, so a person says what it installs. Take "
+            f"{package.KINDS}.{hint}"
+        )
+    try:
+        return scaffold.Pipeline(ci, package.requirement(spec, root, scaffold.top_of(root) or root))
+    except ValueError as error:
+        raise click.BadParameter(for_terminal(str(error)), param_hint="--package") from error

@@ -25,7 +25,7 @@ def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[
         run_server(port=port, data=data, faults=faults, datasets=datasets, ready=_ready)
     except ModuleNotFoundError as error:
         raise SettingsInvalid(
-            "the emulator on a socket needs uvicorn", hint="install it with `pip install 'reconciler[emulator]'`"
+            "the emulator on a socket needs uvicorn", hint="install it with `pip install 'aep-reconciler[emulator]'`"
         ) from error
     except FaultsInvalid as error:
         raise SettingsInvalid(

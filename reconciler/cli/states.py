@@ -161,6 +161,18 @@ def rm(invocation: Invocation, address: str) -> int:
 
 
 @state.command()
+@pass_invocation
+def commit(invocation: Invocation) -> int:
+    """Write what a killed run left in its journal into the state file, offline."""
+    from reconciler import records
+    from reconciler.views.amounts import counted
+
+    count = len(records.commit(invocation.workspace()).records)
+    invocation.console.out([f"the state holds {counted(count, 'batch', 'batches')}"])
+    return ExitCode.OK
+
+
+@state.command()
 @SETTLE
 @pass_invocation
 def rebuild(invocation: Invocation, settle_timeout: float) -> int:

@@ -267,6 +267,16 @@ def test_records_are_moved_and_forgotten_by_hand(checkout: Checkout) -> None:
     assert checkout("output")[1] == ""
 
 
+def test_committing_a_journal_that_is_not_there_changes_nothing(checkout: Checkout) -> None:
+    checkout.declare("{a: }")
+    assert checkout("state", "commit") == (0, "the state holds 0 batches\n", "")
+    assert not checkout.state.exists()
+    checkout.applied()
+    before = checkout.state.read_bytes()
+    assert checkout("state", "commit") == (0, "the state holds 1 batch\n", "")
+    assert checkout.state.read_bytes() == before
+
+
 def test_the_merge_driver_joins_two_histories(checkout: Checkout) -> None:
     checkout.declare("{a: , b: }")
     checkout.applied()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from reconciler.emulator import Emulator, World
+from reconciler.emulator.faults import Fault, Faults, Latency
 from tests.emulator.serving import served
 
 if TYPE_CHECKING:
@@ -54,11 +55,22 @@ class Aep:
 
 
 @contextmanager
-def emulator(place: Path, behaviour: Behaviour | None = None) -> Iterator[Aep]:
+def emulator(place: Path, behaviour: Behaviour | None = None, faults: Faults | None = None) -> Iterator[Aep]:
     """An emulated organisation that keeps its data in a folder and lasts until the block ends."""
     world = World(any_dataset=True)
-    with Emulator(place / "aep.sqlite", world=world, behaviour=behaviour) as emulated, served(emulated) as url:
+    with (
+        Emulator(place / "aep.sqlite", world=world, behaviour=behaviour, faults=faults) as emulated,
+        served(emulated) as url,
+    ):
         yield Aep(url)
+
+
+@contextmanager
+def hanging_at_the_fifth(place: Path) -> Iterator[Aep]:
+    """An organisation that does not answer the fifth create for a minute, and does not do it either."""
+    fault = Fault(Latency(60_000), method="POST", path="/import/batches$", nth=5)
+    with emulator(place, faults=Faults((fault,))) as aep:
+        yield aep
 
 
 def settings_for(aep: Aep) -> dict[str, str]:

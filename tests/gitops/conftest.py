@@ -11,7 +11,7 @@ from reconciler import scaffold
 from tests.gitops.aep import Aep, emulator, settings_for
 from tests.gitops.hub import Hub, git
 from tests.gitops.runner import Runner
-from tests.gitops.team import SECRETS
+from tests.gitops.team import PIPELINES, SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def aep(tmp_path: Path) -> Iterator[Aep]:
 def hub(tmp_path: Path) -> Hub:
     """A repository that began with `init --ci github`."""
     opened = Hub.open(tmp_path)
-    scaffold.write(opened.desk, "github")
+    scaffold.write(opened.desk, PIPELINES["github"])
     (opened.desk / scaffold.EXAMPLE).unlink()
     opened.commit({}, "init")
     git(opened.desk, "push", "--quiet", "origin", "HEAD:main")

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+sys.path.insert(0, os.environ["FAKE_ROOT"])
+
+from tests.gitops.hub import tick
+
 HUB = Path(os.environ["FAKE_HUB"])
 REPOSITORY = os.environ["GITHUB_REPOSITORY"]
 
@@ -47,7 +51,8 @@ def api(arguments: list[str]) -> int:
             options[word] = ""
         else:
             path = word
-    found = answer(options.get("--method", "GET"), path, options.get("--field", ""))
+    method = options.get("--method", "GET")
+    found = answer(path) if method == "GET" else change(method, path, body(options["--field"]))
     if "--jq" in options:
         done = subprocess.run(["jq", "-r", options["--jq"]], input=json.dumps(found), text=True, check=True, stdout=-1)
         sys.stdout.write(done.stdout)
@@ -56,30 +61,43 @@ def api(arguments: list[str]) -> int:
     return 0
 
 
-def answer(method: str, address: str, field: str) -> Any:
-    """What the REST API answers; the folder is changed by POST and PATCH."""
+def answer(address: str) -> Any:
+    """What the REST API answers to a GET."""
     url = urlsplit(address)
-    parts = url.path.removeprefix(f"repos/{REPOSITORY}/").split("/")
-    match method, parts:
-        case "GET", ["issues", pull, "comments"]:
-            return [each for each in load("comments") if each["pull"] == pull]
+    query = {key: values[0] for key, values in parse_qs(url.query).items() if key != "per_page"}
+    found: Any
+    match url.path.removeprefix(f"repos/{REPOSITORY}/").split("/"):
+        case ["issues", "comments", number]:
+            found = next(each for each in load("comments") if str(each["id"]) == number)
+        case ["issues", pull, "comments"]:
+            found = [each for each in load("comments") if each["pull"] == pull]
+        case ["pulls", pull, "reviews"]:
+            found = [each for each in load("reviews") if each["pull"] == pull]
+        case ["commits", commit, "pulls"]:
+            found = [each for each in load("pulls") if commit in {each["merge_commit_sha"], each["head"]["sha"]}]
+        case ["actions", "workflows", file, "runs"]:
+            runs = [each for each in load("runs") if each["path"] == f".github/workflows/{file}"]
+            found = {"workflow_runs": [each for each in runs if query.items() <= each.items()]}
+        case ["actions", "artifacts"]:
+            found = {"artifacts": [each for each in load("artifacts")[::-1] if query.items() <= each.items()]}
+        case _:
+            raise SystemExit(f"no such address: {address}")
+    return found
+
+
+def change(method: str, address: str, text: str) -> Any:
+    """Write a comment, or another text into one."""
+    comments = load("comments")
+    match method, address.removeprefix(f"repos/{REPOSITORY}/").split("/"):
         case "POST", ["issues", pull, "comments"]:
-            comments = load("comments")
-            new = {"id": len(comments) + 1, "pull": pull, "user": {"login": "github-actions[bot]"}, "body": body(field)}
-            return save("comments", [*comments, new])
+            by = {"user": {"login": "github-actions[bot]"}, "updated_at": tick(HUB)}
+            comments.append({"id": len(comments) + 1, "pull": pull, "body": text, **by})
         case "PATCH", ["issues", "comments", number]:
-            comments = load("comments")
-            for each in comments:
-                if str(each["id"]) == number:
-                    each["body"] = body(field)
-            return save("comments", comments)
-        case "GET", ["commits", commit, "pulls"]:
-            return [each for each in load("pulls") if commit in {each["merge_commit_sha"], each["head"]["sha"]}]
-        case "GET", ["actions", "artifacts"]:
-            (name,) = parse_qs(url.query)["name"]
-            return {"artifacts": [each for each in load("artifacts")[::-1] if each["name"] == name]}
+            (found,) = (each for each in comments if str(each["id"]) == number)
+            found.update(body=text, updated_at=tick(HUB))
         case _:
             raise SystemExit(f"no such address: {method} {address}")
+    return save("comments", comments)
 
 
 def body(field: str) -> str:

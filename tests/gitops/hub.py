@@ -26,6 +26,14 @@ def git(folder: Path, *arguments: str, tools: Path | None = None) -> str:
     return done.stdout.strip()
 
 
+def tick(folder: Path) -> str:
+    """The next second of this GitHub's clock."""
+    clock = folder / "clock"
+    second = int(clock.read_text(encoding="utf-8")) + 1 if clock.exists() else 0
+    clock.write_text(str(second), encoding="utf-8")
+    return f"2026-01-01T00:{second // 60:02}:{second % 60:02}Z"
+
+
 @dataclass
 class Hub:
     """The place where people and runners meet. `folder` is what the fake `gh` reads and writes."""
@@ -45,7 +53,7 @@ class Hub:
         git(bare, "config", "uploadpack.allowAnySHA1InWant", "true")
         git(place, "clone", "--quiet", str(bare), str(desk))
         git(desk, "commit", "--quiet", "--allow-empty", "--message", "begin")
-        git(desk, "push", "--quiet", "origin", "HEAD:main")
+        git(desk, "push", "--quiet", "origin", "HEAD:refs/heads/main")
         return cls(folder, desk, bare.as_uri())
 
     def commit(self, files: dict[str, str | None], message: str) -> str:
@@ -65,7 +73,7 @@ class Hub:
         """Commit to `main`, past any review."""
         self._at_main()
         commit = self.commit(files, "straight to main")
-        git(self.desk, "push", "--quiet", "origin", "HEAD:main")
+        git(self.desk, "push", "--quiet", "origin", "HEAD:refs/heads/main")
         return commit
 
     def open_pull(self, files: dict[str, str | None], *, fork: bool = False) -> dict[str, Any]:
@@ -94,6 +102,7 @@ class Hub:
         pull = {
             "number": number,
             "head": {"sha": head, "repo": {"full_name": "else/batches" if fork else REPOSITORY}},
+            "base": {"ref": "main", "repo": {"full_name": REPOSITORY}},
             "user": {"login": "someone"},
             "merged_at": None,
             "merge_commit_sha": None,
@@ -114,12 +123,12 @@ class Hub:
         """The merge button: the commit that `main` is at then."""
         self.refresh(pull)
         git(self.desk, "push", "--quiet", "origin", f"{pull['merge_commit_sha']}:refs/heads/main")
-        pull["merged_at"] = "2026-01-01T00:00:00Z"
+        pull["merged_at"] = tick(self.folder)
         self._save()
         return str(pull["merge_commit_sha"])
 
     def _at_main(self) -> None:
-        git(self.desk, "fetch", "--quiet", "origin", "main")
+        git(self.desk, "fetch", "--quiet", "--no-tags", "origin", "refs/heads/main")
         git(self.desk, "checkout", "--quiet", "--detach", "FETCH_HEAD")
 
     def _save(self) -> None:
@@ -131,23 +140,38 @@ class Hub:
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
         return [each["body"] for each in found if each["pull"] == str(pull["number"])]
 
-    def keep_artifact(self, run: int, name: str, file: Path, head_sha: str, *, fork: bool) -> None:
+    def approve(self, pull: dict[str, Any]) -> None:
+        """A reviewer agrees to what a pull request shows now."""
+        review = {"state": "APPROVED", "commit_id": pull["head"]["sha"], "submitted_at": tick(self.folder)}
+        self._add("reviews", {"pull": str(pull["number"]), **review})
+
+    def begin_run(
+        self, run: int, head_sha: str, *, fork: bool, event: str = "pull_request", file: str = "plan"
+    ) -> None:
+        """A run of one of the workflows, or of another file."""
+        ours = {"id": 1, "full_name": REPOSITORY}
+        head = {"id": 2 if fork else 1}
+        what = {"event": event, "path": f".github/workflows/reconciler-{file}.yml", "head_sha": head_sha}
+        self._add("runs", {"id": run, **what, "repository": ours, "head_repository": head})
+
+    def _add(self, name: str, entry: dict[str, Any]) -> None:
+        file = self.folder / f"{name}.json"
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        file.write_text(json.dumps([*known, entry]), encoding="utf-8")
+
+    def keep_artifact(self, run: int, name: str, file: Path) -> None:
         """What actions/upload-artifact does."""
         target = self.folder / "artifacts" / str(run) / name
         target.mkdir(parents=True, exist_ok=True)
         (target / file.name).write_bytes(file.read_bytes())
-        index = self.folder / "artifacts.json"
-        known = json.loads(index.read_text(encoding="utf-8")) if index.exists() else []
-        by = {"id": run, "repository_id": 1, "head_repository_id": 2 if fork else 1, "head_sha": head_sha}
-        known.append({"name": name, "expired": False, "workflow_run": by})
-        index.write_text(json.dumps(known), encoding="utf-8")
+        self._add("artifacts", {"name": name, "expired": False, "workflow_run": {"id": run}})
 
     def on_main(self, name: str) -> str:
         """A file as it is on `main` now."""
-        git(self.desk, "fetch", "--quiet", "origin", "main")
+        git(self.desk, "fetch", "--quiet", "--no-tags", "origin", "refs/heads/main")
         return git(self.desk, "show", f"FETCH_HEAD:{name}")
 
     def log(self) -> list[str]:
         """The subjects of `main`, newest first."""
-        git(self.desk, "fetch", "--quiet", "origin", "main")
+        git(self.desk, "fetch", "--quiet", "--no-tags", "origin", "refs/heads/main")
         return git(self.desk, "log", "--format=%s", "FETCH_HEAD").splitlines()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -55,6 +56,8 @@ class Happenings:
 
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     cancel_when: Callable[[], bool] | None = None
+    signals: tuple[signal.Signals, ...] = (signal.SIGINT,)
+    """What the runner then sends to the process of the step, one after another: here a second apart at most."""
 
 
 @dataclass
@@ -79,6 +82,12 @@ class Runner:
         context = self._context("pull_request", event, commit, f"{pull['number']}/merge")
         return self._run("plan", {**context, "secrets": dict(self.secrets) if trusted else {}})
 
+    def queue(self, pull: Mapping[str, Any]) -> dict[str, Job]:
+        """Run reconciler-plan.yml for a pull request in the merge queue."""
+        event = {"repository": {"default_branch": "main"}}
+        commit = str(pull["merge_commit_sha"])
+        return self._run("plan", self._context("merge_group", event, commit, "gh-readonly-queue/main/pr-1"))
+
     def apply(
         self,
         commit: str,
@@ -86,14 +95,20 @@ class Runner:
         inputs: Mapping[str, str] | None = None,
         before: Mapping[str, Callable[[], None]] | None = None,
         cancel_when: Callable[[], bool] | None = None,
+        signals: tuple[signal.Signals, ...] = (signal.SIGINT,),
+        ref: str = "refs/heads/main",
     ) -> dict[str, Job]:
         """Run reconciler-apply.yml for a commit on `main`; `before` a step of that name, something else may happen.
 
-        With `cancel_when` a person cancels the run in its step `Apply`, as soon as that is true.
+        With `cancel_when` a person cancels the run in its step `Apply`, as soon as that is true; the process gets the
+        `signals`.
         """
         name = "push" if inputs is None else "workflow_dispatch"
         context = self._context(name, {"repository": {"default_branch": "main"}}, commit, "main")
-        return self._run("apply", {**context, "inputs": dict(inputs or {})}, Happenings(before or {}, cancel_when))
+        context["github"]["ref"] = ref
+        return self._run(
+            "apply", {**context, "inputs": dict(inputs or {})}, Happenings(before or {}, cancel_when, signals)
+        )
 
     def drift(self) -> dict[str, Job]:
         """Run reconciler-drift.yml."""
@@ -107,6 +122,7 @@ class Runner:
             "event_name": name,
             "event": event,
             "sha": commit,
+            "ref": f"refs/{'pull' if name == 'pull_request' else 'heads'}/{ref}",
             "ref_name": ref,
             "token": "a-token",
         }
@@ -115,8 +131,14 @@ class Runner:
     def _run(self, name: str, context: dict[str, Any], happenings: Happenings | None = None) -> dict[str, Job]:
         number = next(self.runs)
         text = git(self.hub.desk, "show", f"{context['github']['sha']}:.github/workflows/reconciler-{name}.yml")
+        workflow = yaml.safe_load(text)
+        if context["github"]["event_name"] == "pull_request":
+            pull = context["github"]["event"]["pull_request"]
+            fork = pull["head"]["repo"]["full_name"] != REPOSITORY
+            self.hub.begin_run(number, pull["head"]["sha"], fork=fork)
+        context["env"] = workflow.get("env", {})
         done: dict[str, Job] = {}
-        for job_name, job in yaml.safe_load(text)["jobs"].items():
+        for job_name, job in workflow["jobs"].items():
             if not holds(job.get("if"), context, "success"):
                 continue
             strategy = fill(job.get("strategy", {}), context)
@@ -147,7 +169,7 @@ class Machine:
 
     def run(self, job: Mapping[str, Any]) -> Job:
         """Run the steps; what fails leaves only those that ask for it."""
-        self._context["env"] = fill(job.get("env", {}), self._context)
+        self._context["env"] = {**self._context["env"], **fill(job.get("env", {}), self._context)}
         try:
             for step in job["steps"]:
                 self._step(step)
@@ -178,10 +200,7 @@ class Machine:
             case "actions/setup-python":
                 return 0
             case "actions/upload-artifact":
-                pull = self._context["github"]["event"]["pull_request"]
-                fork = pull["head"]["repo"]["full_name"] != REPOSITORY
-                file = Path(options["path"])
-                self._runner.hub.keep_artifact(self._number, options["name"], file, pull["head"]["sha"], fork=fork)
+                self._runner.hub.keep_artifact(self._number, options["name"], Path(options["path"]))
                 return 0
             case local if local.startswith("./"):
                 return self._use_local(self._work / local / "action.yml")
@@ -225,7 +244,10 @@ class Machine:
         if self._happenings.cancel_when is not None and "APPROVED" in environment:
             while process.poll() is None and not self._happenings.cancel_when():
                 sleep(0.01)
-            process.send_signal(signal.SIGINT)  # to this process alone, as GitHub's runner does
+            for number in self._happenings.signals:  # to this process alone, as GitHub's runner does
+                process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(1)
         self._job.output += process.communicate(timeout=120)[0]
         if summary.exists():
             self._job.summary = summary.read_text(encoding="utf-8")
@@ -244,6 +266,7 @@ class Machine:
             "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_SHA": self._context["github"]["sha"],
             "FAKE_HUB": str(runner.hub.folder),
+            "FAKE_ROOT": str(ROOT),
             **runner.settings,
             **{name: as_text(value) for name, value in own.items()},
         }
@@ -256,8 +279,9 @@ def make_tools(folder: Path) -> Path:
     folder.mkdir(parents=True)
     shutil.copy(HERE / "fake_gh.py", folder / "gh")
     for name, text in {
-        "reconciler": f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m reconciler "$@"',
-        "python": f'if [[ "$1 $2 $3" == "-m pip install" ]]; then exit 0; fi\nexec "{sys.executable}" "$@"',
+        "reconciler": f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m reconciler "$@"',
+        "python": f'if [[ "$1 $2 $3" == "-I -m pip" ]]; then echo "${{@:4}}" >> "$0.log"; exit; fi\n'
+        f'exec "{sys.executable}" "$@"',
     }.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{text}\n", encoding="utf-8")
         (folder / name).chmod(0o755)

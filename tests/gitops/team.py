@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.scaffold import Pipeline
 from tests.gitops.hub import git
 from tests.gitops.runner import RunnerDiedError, make_tools
 
@@ -33,6 +34,8 @@ batches:
 """
 SECRETS = {"AEP_CLIENT_ID": "ci", "AEP_CLIENT_SECRET": "s3cret-of-ci", "AEP_SCOPES": "openid,AdobeID"}
 DEV = {"dev": "success"}
+PACKAGE = "aep-reconciler==0.1.0"
+PIPELINES = {ci: Pipeline(ci, PACKAGE) for ci in ("github", "gitlab")}
 BOTH = {"dev": "success", "prod": "success"}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from signal import SIGINT, SIGKILL, SIGTERM
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.emulator import Behaviour, Duplicates
-from tests.gitops.aep import ORG, emulator, settings_for
+from tests.gitops.aep import ORG, emulator, hanging_at_the_fifth, settings_for
 from tests.gitops.runner import Runner
 from tests.gitops.team import (
     DEV,
@@ -29,6 +30,7 @@ from tests.gitops.team import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from signal import Signals
 
     from tests.gitops.aep import Aep
     from tests.gitops.hub import Hub
@@ -158,13 +160,38 @@ def test_a_cancelled_apply_records_what_landed_and_a_rerun_finishes(hub: Hub, ae
     assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == aep.batches("dev")
 
 
-def test_a_plan_file_left_by_a_fork_is_not_taken(hub: Hub, aep: Aep, runner: Runner) -> None:
+@pytest.mark.parametrize("signals", [(SIGINT, SIGTERM), (SIGKILL,)], ids=["cancelled", "killed"])
+def test_what_is_known_is_pushed_although_a_request_hangs(
+    hub: Hub, tmp_path: Path, signals: tuple[Signals, ...]
+) -> None:
+    """GitHub sends SIGINT, SIGTERM 7.5 s later, and kills after 2.5 s more: no time to wait for an answer."""
+    days = "  daily:\n    each: {day: {from: 2026-01-01, to: 2026-01-31}}\n"
+    pull = hub.open_pull({"manifests/loyalty.yaml": LOYALTY + days})
+
+    with hanging_at_the_fifth(tmp_path) as aep:
+        runner = Runner(hub, tmp_path, settings_for(aep), SECRETS, frozenset({"dev"}))
+        runner.plan(pull)
+        all_but_one = lambda: len(aep.batches("dev")) == 30  # noqa: E731
+        cancelled = runner.apply(hub.merge(pull), cancel_when=all_but_one, signals=signals)
+        landed = aep.batches("dev")
+
+    assert statuses(cancelled) == {"dev": "cancelled"}, logs(cancelled)
+    assert len(landed) == 30
+    assert {address: [batch] for address, batch in recorded(hub, "dev").items()} == landed, logs(cancelled)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [{"fork": True}, {"fork": False, "event": "push"}, {"fork": False, "file": "other"}],
+    ids=["a fork", "another event", "another workflow"],
+)
+def test_a_plan_file_of_another_origin_is_not_taken(hub: Hub, aep: Aep, runner: Runner, origin: dict[str, Any]) -> None:
     pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
-    name = f"reconciler-plan-dev-{pull['head']['sha']}"
-    (kept,) = hub.folder.glob(f"artifacts/*/{name}/plan.json")
+    (kept,) = hub.folder.glob("artifacts/*/*/plan.json")
     (hub.folder / "artifacts.json").unlink()
-    hub.keep_artifact(99, name, kept, pull["head"]["sha"], fork=True)
+    hub.begin_run(99, pull["head"]["sha"], **origin)
+    hub.keep_artifact(99, kept.parent.name, kept)
 
     applied = runner.apply(hub.merge(pull))
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler import scaffold
+from tests.gitops.hub import git
 from tests.gitops.team import (
     BOTH,
     DEV,
     LOYALTY,
+    PIPELINES,
     die,
     logs,
     loyalty,
@@ -149,6 +152,25 @@ def test_drift_fails_the_scheduled_run_and_says_what(hub: Hub, aep: Aep, runner:
     assert statuses(watched) == {"dev": "failure"}, logs(watched)
     assert watched["dev"].code == 2
     assert "loyalty/second" in watched["dev"].summary
+
+
+def test_a_project_in_a_subfolder_has_the_same_life(hub: Hub, aep: Aep, runner: Runner) -> None:
+    names = [*map(str.strip, git(hub.desk, "ls-files").splitlines())]
+    folder = hub.desk / "teams" / "crm 2"
+    folder.mkdir(parents=True)
+    for name in names:
+        (hub.desk / name).unlink()
+    scaffold.write(folder, PIPELINES["github"])
+    (folder / scaffold.EXAMPLE).unlink()
+    hub.push_main({})
+    pull = hub.open_pull({f"teams/crm 2/{name}": text for name, text in loyalty("first").items()})
+
+    planned = runner.plan(pull)
+    applied = runner.apply(hub.merge(pull))
+
+    assert statuses(applied) == DEV, logs(planned) + logs(applied)
+    (batch,) = aep.batches("dev")["loyalty/first"]
+    assert batch in hub.on_main("teams/crm 2/state/dev.jsonl")
 
 
 def test_a_second_plan_updates_its_comments_in_place(hub: Hub, runner: Runner) -> None:

@@ -16,6 +16,7 @@ import yaml
 from reconciler import scaffold
 from tests.gitops.expressions import evaluate
 from tests.gitops.runner import ROOT
+from tests.gitops.team import PIPELINES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ WORKFLOWS = ["apply", "drift", "plan"]
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
-    scaffold.write(root, "github")
-    scaffold.write(root, "gitlab")
+    scaffold.write(root, PIPELINES["github"])
+    scaffold.write(root, PIPELINES["gitlab"])
     return root
 
 
@@ -107,7 +108,7 @@ def test_secrets_are_given_to_steps_and_to_no_job_or_action(project: Path) -> No
 def test_pull_requests_are_planned_without_the_rights_of_the_base(project: Path) -> None:
     on = _workflow(project, "plan")[True]  # type: ignore[index]  # YAML 1.1 reads the key `on` as true
 
-    assert list(on) == ["pull_request"]
+    assert list(on) == ["pull_request", "merge_group"]
 
 
 def test_applies_to_one_environment_wait_for_each_other(project: Path) -> None:
