@@ -30,19 +30,15 @@ def contradiction(identity: Identity, record: Record, observed: Observed) -> str
         and record.external_id.endswith(f".{record.generation}")
     ):
         return None  # nearly always, and a refresh asks this for each batch
-    if observed.datasets and record.dataset not in observed.datasets:
-        names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
-        return f"belongs to dataset {names}, and the record says `{record.dataset}`"
-    if observed.is_consolidation:
-        return foreign_marker(identity, observed)  # the platform's own: it has an external id and tags of its own
-    if (other := _another_external_id(identity, record, observed)) is not None:
-        return f"has {other}, and the record says `{record.external_id}`"
-    if (mixed := _mixed(identity, (record.address,), record.external_id, first_address(observed))) is not None:
-        return mixed
-    generation = identity.external_ids(record.address).generation(record.external_id)
-    if generation not in {None, record.generation}:
-        return f"is of generation {generation} by its external id, and the record says {record.generation}"
-    return foreign_marker(identity, observed)
+    if observed.is_consolidation:  # the platform's own: it has an external id and tags of its own
+        return _another_dataset(record, observed) or foreign_marker(identity, observed)
+    return (
+        _another_dataset(record, observed)
+        or _another_external_id(identity, record, observed)
+        or _mixed(identity, (record.address,), record.external_id, first_address(observed))
+        or _another_generation(identity, record)
+        or foreign_marker(identity, observed)
+    )
 
 
 def contradiction_of_deposed(
@@ -79,8 +75,22 @@ def first_address(observed: Observed) -> str | None:
     return next(iter(observed.tags.get(ADDRESS_TAG, ())), None)
 
 
+def _another_dataset(record: Record, observed: Observed) -> str | None:
+    if not observed.datasets or record.dataset in observed.datasets:
+        return None
+    names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
+    return f"belongs to dataset {names}, and the record says `{record.dataset}`"
+
+
+def _another_generation(identity: Identity, record: Record) -> str | None:
+    generation = identity.external_ids(record.address).generation(record.external_id)
+    if generation in {None, record.generation}:
+        return None
+    return f"is of generation {generation} by its external id, and the record says {record.generation}"
+
+
 def _another_external_id(identity: Identity, record: Record, observed: Observed) -> str | None:
-    """The batch's external id in words, where it is not the recorded one; AEP's default for it is the batch's id.
+    """Where the batch's external id is not the recorded one; AEP's default for it is the batch's id.
 
     A sandbox that does not keep ours (unverified: aep-api.md §4) leaves the marker to say whose the batch is.
     """
@@ -92,7 +102,7 @@ def _another_external_id(identity: Identity, record: Record, observed: Observed)
         is_here = address is not None and _same(address, record.address)
         if record.external_id == observed.id or (is_ours and (is_here or _derives(identity, address, record))):
             return None
-    return _named(observed)
+    return f"has {_named(observed)}, and the record says `{record.external_id}`"
 
 
 def _mixed(identity: Identity, places: Collection[str], external_id: str, address: str | None) -> str | None:
