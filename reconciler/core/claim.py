@@ -55,8 +55,8 @@ def contradiction_of_deposed(
     generation = next(filter(None, generations), None)
     if generation is not None and generation >= record.generation:
         return f"is of generation {generation} by its external id, and the record's own is {record.generation}"
-    is_marked = address is not None and (any(_same(address, place) for place in places) or generation is not None)
-    if generation is None and not is_marked:
+    is_here = address is not None and any(_same(address, place) for place in places)
+    if generation is None and not is_here:
         return f"has {_named(observed)} and no tag of this address"
     return _mixed(identity, places, external_id, address) or foreign_marker(identity, observed)
 

@@ -6,7 +6,6 @@ with its line and with what to do next.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from reconciler.core.batch import Record, Text
+from reconciler.core.batch import Record, Stage, Text
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
 from reconciler.core.states import lines
@@ -36,6 +35,13 @@ ROWS_AT_ONCE = 64
 
 ROW_START = '{"address": '
 """How each row begins that `dump` writes: so no two rows can be read as one record, or one as two."""
+
+FILES_MARK = ', "files": [['
+"""What stands before a record's first file in its line; a tag of this name has no lists in its list."""
+
+QUOTES = 24
+"""Quotation marks of a line as `dump` writes it, beside those of its spec and its files: of seven names and five texts.
+A line with more has a quotation mark in a text, or a key twice."""
 
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
 """What to do about a damaged state file."""
@@ -190,8 +196,8 @@ def _check_end(rows: Sequence[str], file: str) -> None:
 
 def _is_end(row: str) -> bool:
     try:
-        return bool(json.loads(row) == {"end": True})
-    except (ValueError, RecursionError):
+        return lines.refuse_doubled_keys(row) == {"end": True}
+    except LineError:
         return False
 
 
@@ -209,7 +215,7 @@ def _records(rows: Sequence[str], file: str) -> list[Record]:
 def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
     """Read lines as `dump` writes them. Raises `LineError` where any is not.
 
-    What ends like an earlier line has its spec: that is not read again, and equal specs become one value.
+    A spec that an earlier line has is not read again, and equal specs become one value.
     """
     texts, ends = [], []
     for row in rows:
@@ -219,34 +225,51 @@ def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
         if not text.startswith(ROW_START):
             raise LineError("it does not begin like a record")
         head, mark, end = text.partition(lines.SPEC_MARK)
-        texts.append(f"{head}{mark}{{}}}}" if end in specs else text)
+        spec, more, files = (end, "", "") if end in specs else end.partition(FILES_MARK)
+        end = f"{spec}}}" if more else spec
+        texts.append(f"{head}{mark}{{}}{more}{files or '}'}" if end in specs else text)
         ends.append(end)
-    records = lines.read(list[Record], f"[{','.join(texts)}]")
+    together = f"[{','.join(texts)}]"
+    records = lines.read(list[Record], together)
     if len(records) != len(rows):
         raise LineError("one of them holds more than one record")
-    for record, end in zip(records, ends, strict=True):
+    quotes = QUOTES * len(records)
+    for record, text, end in zip(records, texts, ends, strict=True):
         if end in specs:
             object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
-        elif lines.ends_with_spec(record):
+        elif encode(record.spec) + "}" == end:
             specs[end] = record.spec
+            quotes += end.count('"')
+        else:
+            lines.refuse_double_talk(text)
+            quotes += text.count('"') - QUOTES
+            continue
+        if record.files:
+            quotes += _quotes_of_files(record)
+    if together.count('"') != quotes:
+        raise LineError("one of them says something twice, or not as it is written")
     return records
+
+
+def _quotes_of_files(record: Record) -> int:
+    begun = 2 + 4 * len(record.begun) if record.begun else 0
+    return 2 + 4 * len(record.files) + begun + (0 if record.stage is Stage.OPEN else 4)
 
 
 def _one(row: str, number: int, file: str) -> Record:
     try:
-        text, checksum = lines.unseal(row)
-        if checksum is None:
-            _check_unsealed(text)
+        text, _ = lines.unseal(row)
+        _check_row(text)
         return lines.read(Record, text)
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
 
 
-def _check_unsealed(text: str) -> None:
+def _check_row(text: str) -> None:
     if text == END:
         raise LineError("the file goes on after its end, as if two were joined")
-    lines.refuse_doubled_keys(text)
+    lines.refuse_double_talk(text)
 
 
 def clashes(records: Collection[Record], first_line: int | None = None) -> list[str]:
