@@ -36,15 +36,15 @@ ROWS_AT_ONCE = 64
 ROW_START = '{"address": '
 """How each row begins that `dump` writes: so no two rows can be read as one record, or one as two."""
 
-FILES_MARK = ', "files": [['
-"""What stands before a record's first file in its line; a tag of this name has no lists in its list."""
-
 QUOTES = 24
 """Quotation marks of a line as `dump` writes it, beside those of its spec and its files: of seven names and five texts.
 A line with more has a quotation mark in a text, or a key twice."""
 
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
 """What to do about a damaged state file."""
+
+_BEHIND_SPEC = re.compile(r', "(?:(?:files|begun)": \[\[|stage": ")')
+"""How what stands behind the spec of a line begins, as a rule; no tag of such a name looks like it."""
 
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>|\|\|\|\|\|\|\||=======\r?$)", re.MULTILINE)
 
@@ -225,51 +225,61 @@ def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
         if not text.startswith(ROW_START):
             raise LineError("it does not begin like a record")
         head, mark, end = text.partition(lines.SPEC_MARK)
-        spec, more, files = (end, "", "") if end in specs else end.partition(FILES_MARK)
-        end = f"{spec}}}" if more else spec
-        texts.append(f"{head}{mark}{{}}{more}{files or '}'}" if end in specs else text)
+        rest = "}"
+        if end not in specs and not end.endswith("}}") and (more := _BEHIND_SPEC.search(end)) is not None:
+            end, rest = f"{end[: more.start()]}}}", end[more.start() :]
+        texts.append(f"{head}{mark}{{}}{rest}" if end in specs else text)
         ends.append(end)
     together = f"[{','.join(texts)}]"
     records = lines.read(list[Record], together)
     if len(records) != len(rows):
         raise LineError("one of them holds more than one record")
-    quotes = QUOTES * len(records)
-    for record, text, end in zip(records, texts, ends, strict=True):
+    new = [each for each in zip(records, texts, ends, strict=True) if each[2] not in specs]
+    quotes = QUOTES * len(records) + _learnt(new, specs)
+    for record, end in zip(records, ends, strict=True):
         if end in specs:
             object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
-        elif encode(record.spec) + "}" == end:
-            specs[end] = record.spec
-            quotes += end.count('"')
-        else:
-            lines.refuse_double_talk(text)
-            quotes += text.count('"') - QUOTES
-            continue
-        if record.files:
-            quotes += _quotes_of_files(record)
+        if record.stage is not Stage.OPEN or record.files or record.begun:
+            quotes += _quotes_behind_spec(record)
     if together.count('"') != quotes:
         raise LineError("one of them says something twice, or not as it is written")
     return records
 
 
-def _quotes_of_files(record: Record) -> int:
-    begun = 2 + 4 * len(record.begun) if record.begun else 0
-    return 2 + 4 * len(record.files) + begun + (0 if record.stage is Stage.OPEN else 4)
+def _learnt(new: Sequence[tuple[Record, str, str]], specs: dict[str, Spec]) -> int:
+    """Note the specs of these records, each with its line and its end; return how many quotation marks they have."""
+    are_exact = encode([record.spec for record, _, _ in new]) == f"[{', '.join([end[:-1] for _, _, end in new])}]"
+    quotes = 0
+    for record, text, end in new:
+        if are_exact or encode(record.spec) + "}" == end:
+            specs.setdefault(end, record.spec)
+            quotes += end.count('"')
+        else:
+            lines.refuse_double_talk(text)
+            quotes += text.count('"') - QUOTES - _quotes_behind_spec(record)
+    return quotes
+
+
+def _quotes_behind_spec(record: Record) -> int:
+    lists = [2 + 4 * len(files) for files in (record.files, record.begun) if files]
+    return sum(lists) + (0 if record.stage is Stage.OPEN else 4)
 
 
 def _one(row: str, number: int, file: str) -> Record:
     try:
         text, _ = lines.unseal(row)
-        _check_row(text)
-        return lines.read(Record, text)
+        _check_not_end(text)
+        record = lines.read(Record, text)
+        lines.refuse_double_talk(text)
+        return record
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
 
 
-def _check_row(text: str) -> None:
+def _check_not_end(text: str) -> None:
     if text == END:
         raise LineError("the file goes on after its end, as if two were joined")
-    lines.refuse_double_talk(text)
 
 
 def clashes(records: Collection[Record], first_line: int | None = None) -> list[str]:
