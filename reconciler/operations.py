@@ -280,6 +280,7 @@ def _narrowed(inputs: PlanInputs, addresses: Collection[str]) -> PlanInputs:
         inputs,
         desired={address: each for address, each in inputs.desired.items() if address in wanted},
         records={address: each for address, each in inputs.records.items() if address in wanted},
+        others={address: each for address, each in inputs.records.items() if address not in wanted},
         imports=[entry for entry in inputs.imports if entry.target in wanted],
     )
 

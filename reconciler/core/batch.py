@@ -266,6 +266,11 @@ class Observed:
         return STATUS_CLASSES.get(self.status, StatusClass.IN_FLIGHT)
 
     @property
+    def is_consolidation(self) -> bool:
+        """Whether the platform made it of others by itself (aep-api.md §5.2)."""
+        return self.replay_reason == "consolidation"
+
+    @property
     def successor(self) -> str | None:
         """The batch that the platform's own consolidation put in its place (aep-api.md §5.2)."""
         successors = self.tags.get("acp_successor", ())

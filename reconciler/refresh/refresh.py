@@ -54,7 +54,8 @@ async def _read(reading: FullReading | IncrementalReading) -> Refreshed:
         is_news = bool(missing) and await reading.read_external_ids(missing)
         if is_news or unread:
             plan = _plan(reading)
-    return Refreshed(plan, await reading.absent_datasets(plan), reading.bookmark())
+    bookmark = None if plan.conflicts else reading.bookmark()  # what is in conflict must not be trusted next time
+    return Refreshed(plan, await reading.absent_datasets(plan), bookmark)
 
 
 def _plan(reading: FullReading | IncrementalReading) -> Plan:

@@ -88,7 +88,7 @@ class Observation:
                 by_base[base] = (*by_base.get(base, ()), batch)
             if batch.successor is not None:
                 consolidated[batch.id] = batch.successor
-            if batch.replay_reason == "consolidation":
+            if batch.is_consolidation:
                 consolidated.update(dict.fromkeys(batch.predecessors, batch.id))
         return cls(by_id, by_base, consolidated, trusted, read)
 

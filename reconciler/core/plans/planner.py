@@ -12,6 +12,7 @@ from reconciler.core.plans.decide import GONE_REASONS, decide, decide_removed, d
 from reconciler.core.plans.observation import DEAD, NOT_READ, CatalogRead, Observation
 from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Orphan, Plan, Reason
 from reconciler.core.plans.prior import Finder, Prior, next_free
+from reconciler.core.plans.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ class PlanInputs:
     observation: Observation | None
     moves: Sequence[Move] = ()
     imports: Sequence[Import] = ()
+    others: Mapping[str, Record] = field(default_factory=dict)
+    """Recorded too, and not looked at: their batches are theirs (`apply --no-refresh`)."""
 
 
 def make_plan(inputs: PlanInputs, *, today: date, scope: Scope | None = None, unsettled: int = 0) -> Plan:
@@ -104,9 +107,12 @@ class _Planner:
         self.replayed = {name for each in inputs.desired.values() for name in each.spec.get("replaces", ())}
         """Addresses (and ids) of batches that a declared one replays."""
         self.records, self.previous = self._renamed()
-        self.holders = {record.id: address for address, record in self.records.items()}
+        self.everywhere = {**inputs.others, **self.records} if inputs.others else self.records
+        """All records, those that the plan does not look at as well."""
+        self.holders = {record.id: address for address, record in self.everywhere.items()}
         self.finder = self._finder()
         """Finds what stands at an address; None when Catalog was not asked."""
+        self.witness = self._witness()
         self.known_ids = {*self.holders}
         for record in self.records.values():
             if record.deposed or record.rivals:
@@ -125,18 +131,33 @@ class _Planner:
             imports={entry.target: entry for entry in self.inputs.imports},
         )
 
+    def _witness(self) -> Witness | None:
+        if self.inputs.observation is None or not self.inputs.observation.by_id:
+            return None  # as a rule: nothing was changed since the last refresh
+        origins: dict[str, list[str]] = {}
+        for origin, target in self.moved.items():
+            origins.setdefault(target, []).append(origin)
+        who, desired = self.inputs.identity, self.inputs.desired
+        return Witness(who, self.inputs.observation, self.everywhere, self.holders, desired, origins)
+
     def run(self) -> None:
         desired = {} if self.scope.destroy else self.inputs.desired
         for address in sorted(self.records.keys() | desired.keys()):
             if not self._in_scope(address):
                 continue
             declared = desired.get(address)
-            if self.scope.refresh_only:
+            if self.witness is not None and (found := self.witness.conflict(address)) is not None:
+                self.conflicts.append(found)
+            elif self.scope.refresh_only:
                 self._refresh_record(address)
             elif declared is not None:
                 self._declared(declared)
             else:
                 self._removed(address)
+        for change in self.changes:
+            if change.predecessors and self.witness is not None:
+                found = self.witness.conflict_of_replayed(change)
+                self.conflicts += [found] if found is not None and found not in self.conflicts else []
 
     def _in_scope(self, address: str) -> bool:
         previous = self.previous.get(address)
@@ -229,7 +250,8 @@ class _Planner:
         observed = observation.by_id.get(record.id)
         prior = Prior(record, observation.status_class(record.id), observed)
         self._note(drift_of(record, prior, observation))
-        after = replace(record, id=observation.final(record.id))
+        final = observation.final(record.id)  # several may have become one: only one record can hold that
+        after = replace(record, id=final) if self.holders.setdefault(final, address) == address else record
         shown = observed.tags_of(record.spec) if observed is not None else None
         if shown is not None and shown != record.spec.get("tags", {}):
             spec = record.spec.copy()

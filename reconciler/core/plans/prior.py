@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, Spec, StatusClass
+from reconciler.core.claim import contradiction
 from reconciler.core.plans.content import with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from reconciler.core.identity import Identity
     from reconciler.core.manifests.project import Import
     from reconciler.core.plans.observation import Observation
+
+NOT_OURS = (
+    "leave it to the project and environment that made it; or, if those are gone, take its `reconciler_…` tags off "
+    "in AEP first"
+)
 
 Carrier = tuple[int, "Observed"]
 """A batch that carries an external id of an address, behind the generation that it names."""
@@ -162,7 +168,7 @@ class Finder:
             return None
         return self._adopted(desired, best[0], top, origin, replaced)
 
-    def _unrevivable(self, desired: Desired, carriers: Sequence[Carrier]) -> Prior | None:
+    def _unrevivable(self, desired: Desired, carriers: Sequence[Carrier]) -> Prior | Conflict | None:
         """A dead batch without a record, which `recreate_when` does not let us follow with a new one: adopt it."""
         dead = [pair for pair in carriers if pair[1].id not in self.holders]
         if not dead:
@@ -175,7 +181,7 @@ class Finder:
 
     def _adopted(
         self, desired: Desired, observed: Observed, generation: int, origin: Origin, replaced: Record | None = None
-    ) -> Prior:
+    ) -> Prior | Conflict:
         record = Record(
             address=desired.address,
             id=observed.id,
@@ -186,6 +192,14 @@ class Finder:
             spec=spec_of(observed, desired),
             deposed=replaced.deposed if replaced else (),
         )
+        problem = contradiction(self.identity, record, observed)
+        if problem is not None:
+            entry = self.imports.get(desired.address)
+            who = "`imports` names" if origin is Origin.IMPORT else "its external id is carried by"
+            place = entry.place if origin is Origin.IMPORT and entry is not None else desired.place
+            return Conflict(
+                desired.address, f"{who} batch `{observed.id}`, which {problem}", NOT_OURS, (observed.id,), place
+            )
         still_open: tuple[str, ...] = ()
         if replaced is not None:
             was = self.observation.status_class(replaced.id)

@@ -292,13 +292,13 @@ def _entry(text: str, intents: OpenIntents) -> Entry:
     if kind is None:
         lines.refuse_doubled_keys(text)
         raise LineError(f"unknown field `{word}`, perhaps of a newer reconciler")
-    return lines.read(kind, text)
+    return lines.read_line(kind, text)
 
 
 def _done(text: str, intents: OpenIntents) -> Record:
     if SPEC_MARK in text:
-        return lines.read(Record, text.replace(_DONE, _ADDRESS, 1))
-    outcome = lines.read(_Outcome, text)
+        return lines.read_line(Record, text.replace(_DONE, _ADDRESS, 1))
+    outcome = lines.read_line(_Outcome, text)
     intent = intents.get(outcome.address, {}).get(outcome.generation)
     if intent is None:
         raise LineError(f"`{outcome.address}` is done, but its intent is not in the journal")

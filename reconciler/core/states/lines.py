@@ -2,7 +2,7 @@
 
 What may stand in a line is declared where its value is (`batch.Record`, the entries of `journal`): reader and writer
 follow the declaration, field by field and in its order. Reading is strict: unknown fields and wrong types are refused,
-never dropped or repaired. So are doubled keys where no `sum` vouches for the line, and in the first line of a file.
+never dropped or repaired. So are doubled keys, and objects where a list belongs: a `sum` vouches for neither.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from zlib import crc32
 
 from pydantic import TypeAdapter, ValidationError
-
-from reconciler.core.batch import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,12 +86,6 @@ def body_of(value: DataclassInstance, spell: Callable[[object], str] = encode) -
     if form.optional(value) == form.defaults:
         return form.template % tuple([_spelled(each, spell) for each in form.required(value)])
     return "{" + ", ".join([f'"{name}": {_spelled(each, spell)}' for name, each in _items(value, form)])
-
-
-def ends_with_spec(record: Record) -> bool:
-    """Whether nothing stands behind the spec in the record's line."""
-    form = _form(Record)
-    return form.optional(record) == form.defaults
 
 
 def fields_of(value: DataclassInstance) -> dict[str, Any]:
@@ -177,6 +169,24 @@ def read(kind: type[Value], text: str, *, strict: bool = True) -> Value:
         return adapter.validate_json(text, strict=strict, extra="forbid")
     except ValidationError as error:
         raise _line_error(adapter, error) from None
+
+
+def read_line(kind: type[Value], text: str) -> Value:
+    """Return the value of a declared kind that a line is, and says once. Raises `LineError`."""
+    value = read(kind, text)
+    if body_of(value) + "}" != text:  # type: ignore[arg-type]  # every kind of line is a dataclass
+        refuse_double_talk(text)
+    return value
+
+
+def refuse_double_talk(text: str) -> None:
+    """Raise `LineError` for a line that may mean two things: a doubled key, or an object where a list belongs."""
+    found = refuse_doubled_keys(text)
+    values = [value for name, value in found.items() if name != "spec"] if isinstance(found, dict) else []
+    while values:
+        if isinstance(value := values.pop(), dict):
+            raise LineError("an object stands where a list belongs")
+        values += value if isinstance(value, list) else []
 
 
 def refuse_doubled_keys(text: str) -> object:

@@ -6,7 +6,6 @@ with its line and with what to do next.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from reconciler.core.batch import Record, Text
+from reconciler.core.batch import Record, Stage, Text
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
 from reconciler.core.states import lines
@@ -37,8 +36,15 @@ ROWS_AT_ONCE = 64
 ROW_START = '{"address": '
 """How each row begins that `dump` writes: so no two rows can be read as one record, or one as two."""
 
+QUOTES = 24
+"""Quotation marks of a line as `dump` writes it, beside those of its spec and its files: of seven names and five texts.
+A line with more has a quotation mark in a text, or a key twice."""
+
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
 """What to do about a damaged state file."""
+
+_BEHIND_SPEC = re.compile(r', "(?:(?:files|begun)": \[\[|stage": ")')
+"""How what stands behind the spec of a line begins, as a rule; no tag of such a name looks like it."""
 
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>|\|\|\|\|\|\|\||=======\r?$)", re.MULTILINE)
 
@@ -190,8 +196,8 @@ def _check_end(rows: Sequence[str], file: str) -> None:
 
 def _is_end(row: str) -> bool:
     try:
-        return bool(json.loads(row) == {"end": True})
-    except (ValueError, RecursionError):
+        return lines.refuse_doubled_keys(row) == {"end": True}
+    except LineError:
         return False
 
 
@@ -209,7 +215,7 @@ def _records(rows: Sequence[str], file: str) -> list[Record]:
 def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
     """Read lines as `dump` writes them. Raises `LineError` where any is not.
 
-    What ends like an earlier line has its spec: that is not read again, and equal specs become one value.
+    A spec that an earlier line has is not read again, and equal specs become one value.
     """
     texts, ends = [], []
     for row in rows:
@@ -219,34 +225,61 @@ def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
         if not text.startswith(ROW_START):
             raise LineError("it does not begin like a record")
         head, mark, end = text.partition(lines.SPEC_MARK)
-        texts.append(f"{head}{mark}{{}}}}" if end in specs else text)
+        rest = "}"
+        if end not in specs and not end.endswith("}}") and (more := _BEHIND_SPEC.search(end)) is not None:
+            end, rest = f"{end[: more.start()]}}}", end[more.start() :]
+        texts.append(f"{head}{mark}{{}}{rest}" if end in specs else text)
         ends.append(end)
-    records = lines.read(list[Record], f"[{','.join(texts)}]")
+    together = f"[{','.join(texts)}]"
+    records = lines.read(list[Record], together)
     if len(records) != len(rows):
         raise LineError("one of them holds more than one record")
+    new = [each for each in zip(records, texts, ends, strict=True) if each[2] not in specs]
+    quotes = QUOTES * len(records) + _learnt(new, specs)
     for record, end in zip(records, ends, strict=True):
         if end in specs:
             object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
-        elif lines.ends_with_spec(record):
-            specs[end] = record.spec
+        if record.stage is not Stage.OPEN or record.files or record.begun:
+            quotes += _quotes_behind_spec(record)
+    if together.count('"') != quotes:
+        raise LineError("one of them says something twice, or not as it is written")
     return records
+
+
+def _learnt(new: Sequence[tuple[Record, str, str]], specs: dict[str, Spec]) -> int:
+    """Note the specs of these records, each with its line and its end; return how many quotation marks they have."""
+    are_exact = encode([record.spec for record, _, _ in new]) == f"[{', '.join([end[:-1] for _, _, end in new])}]"
+    quotes = 0
+    for record, text, end in new:
+        if are_exact or encode(record.spec) + "}" == end:
+            specs.setdefault(end, record.spec)
+            quotes += end.count('"')
+        else:
+            lines.refuse_double_talk(text)
+            quotes += text.count('"') - QUOTES - _quotes_behind_spec(record)
+    return quotes
+
+
+def _quotes_behind_spec(record: Record) -> int:
+    lists = [2 + 4 * len(files) for files in (record.files, record.begun) if files]
+    return sum(lists) + (0 if record.stage is Stage.OPEN else 4)
 
 
 def _one(row: str, number: int, file: str) -> Record:
     try:
-        text, checksum = lines.unseal(row)
-        if checksum is None:
-            _check_unsealed(text)
-        return lines.read(Record, text)
+        text, _ = lines.unseal(row)
+        _check_not_end(text)
+        record = lines.read(Record, text)
+        lines.refuse_double_talk(text)
+        return record
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
 
 
-def _check_unsealed(text: str) -> None:
+def _check_not_end(text: str) -> None:
     if text == END:
         raise LineError("the file goes on after its end, as if two were joined")
-    lines.refuse_doubled_keys(text)
 
 
 def clashes(records: Collection[Record], first_line: int | None = None) -> list[str]:
