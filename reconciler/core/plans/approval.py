@@ -12,7 +12,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import Refused, SettingsInvalid
-from reconciler.core.plans.plan import Action
+from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.ranges import address_ranges
 
 if TYPE_CHECKING:
@@ -25,6 +25,15 @@ MOST_LINES = 20
 """Lines of the difference that a refusal shows."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+COVERED = {
+    WithdrawVerb.ABORT: {WithdrawVerb.ABORT, WithdrawVerb.NONE},
+    WithdrawVerb.REVERT: {WithdrawVerb.REVERT, WithdrawVerb.NONE},
+    WithdrawVerb.UNKNOWN: {WithdrawVerb.UNKNOWN, WithdrawVerb.ABORT, WithdrawVerb.NONE},
+    WithdrawVerb.NONE: {WithdrawVerb.NONE},
+}
+"""What the approval of a verb covers. Loaded data goes only where its reverting was approved; a batch that was to be
+reverted and takes data again is not the one that was reviewed."""
 
 NOT_PLANNED = "is not in the approved plan"
 
@@ -104,7 +113,9 @@ def _is_covered(now: Change, approved: Mapping[str, Change]) -> bool:
 
 def is_no_more(approved: Change, now: Change) -> bool:
     """Whether the change of now is the approved one, or what is left of it."""
-    is_same = now.effect == approved.effect
+    if not _withdraws_no_more(approved, now):
+        return False
+    is_same = now.effect == _with_verbs_of(now, approved).effect
     if is_same and now.before == approved.before:
         return True
     if is_same and now.action is not Action.UPDATE:
@@ -130,9 +141,21 @@ def _is_rest(approved: Change, now: Change) -> bool:
 
 
 def _asks_no_more(approved: Change, now: Change) -> bool:
-    """Whether all that is withdrawn, renamed or tagged was approved."""
+    """Whether all that is renamed, tagged or completed was approved."""
     same_move = now.previous_address in {None, approved.previous_address}
-    return same_move and not now.retags and set(now.withdraw) <= set(approved.withdraw)
+    return same_move and not now.retags and now.completes <= approved.completes
+
+
+def _withdraws_no_more(approved: Change, now: Change) -> bool:
+    """Whether the approved verbs cover each batch that is withdrawn now."""
+    verbs = dict(approved.withdraw)
+    return all(each.id in verbs and each.verb in COVERED[verbs[each.id]] for each in now.withdraw)
+
+
+def _with_verbs_of(now: Change, approved: Change) -> Change:
+    """The approved change with the verbs of now, which are bounded apart, if it withdraws the same batches."""
+    same = [each.id for each in approved.withdraw] == [each.id for each in now.withdraw]
+    return replace(approved, withdraw=now.withdraw) if same else approved
 
 
 def _is_rest_of_removal(approved: Change, now: Change) -> bool:
