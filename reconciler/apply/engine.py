@@ -19,9 +19,16 @@ from reconciler.apply.loading import Loading, is_partial, loaded, record_counts
 from reconciler.apply.rivals import yield_to_rivals
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
-from reconciler.apply.witness import check_adoption, is_due, look_ahead, look_at, understood, verify_replay
+from reconciler.apply.witness import (
+    check_adoption,
+    is_due,
+    look_ahead,
+    look_at,
+    look_before_complete,
+    look_before_upload,
+    verify_replay,
+)
 from reconciler.core.address import names_address
-from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.errors import (
     NeverSent,
     OutcomeUnknown,
@@ -34,7 +41,7 @@ from reconciler.core.errors import (
 )
 from reconciler.core.plans.content import with_content_of
 from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started
-from reconciler.core.plans.plan import Action, WithdrawVerb, verb_for
+from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.states.journal import Done, Dropped
 from reconciler.ports import Verb
 
@@ -121,13 +128,7 @@ class _Engine:
         if change.creates and after is not None:
             after, adopted = await self._create(change, after, replays)
         elif after is not None:
-            if change.action is Action.ADOPT:
-                await check_adoption(self.run, change, after)
-            if change.retags:
-                await look_at(self.run, change.before or after)
-                await self.run.platform.ingestion.change_tags(after.id, after.spec.get("tags", {}), change.untags)
-            after = with_content_of(change.before, after)
-            await self.run.ledger.write(*_renamed(change, after))
+            after = await self._keep(change, after)
         if after is not None and (change.uploads or change.completes):
             after = await self._load(change, after, replays, is_new=change.creates and not adopted)
         for each in due:
@@ -139,6 +140,17 @@ class _Engine:
         if after is None and change.before is not None:
             await self.run.ledger.write(Dropped(change.before.address, change.before.id))
         return after, adopted
+
+    async def _keep(self, change: Change, after: Record) -> Record:
+        """Write down what is known of a batch that exists, with its own tags as they are to be."""
+        if change.action is Action.ADOPT:
+            await check_adoption(self.run, change, after)
+        if change.retags:
+            await look_at(self.run, change.before or after)
+            await self.run.platform.ingestion.change_tags(after.id, after.spec.get("tags", {}), change.untags)
+        after = with_content_of(change.before, after)
+        await self.run.ledger.write(*_renamed(change, after))
+        return after
 
     async def _create(self, change: Change, after: Record, replays: tuple[str, ...]) -> tuple[Record, bool]:
         """Create one batch, or find that it is there already; it is in the journal when this returns."""
@@ -187,7 +199,7 @@ class _Engine:
     async def _load(self, change: Change, record: Record, replays: tuple[str, ...], *, is_new: bool) -> Record:
         """Bring the batch's content to what the change says."""
         if change.uploads and not is_new:
-            await self._takes_files(record)
+            await look_before_upload(self.run, record)
         loading = Loading(self.run, record, self.run.ledger.progress(record))
         held = set(record.files)
         files = [file for file in change.uploads if file not in held]
@@ -195,7 +207,7 @@ class _Engine:
             await loading.upload(files)
             self.account.uploaded += len(files)
             if change.completes:
-                await self._may_be_completed(change, record, replays)
+                await look_before_complete(self.run, record, replays if change.creates else None)
                 await loading.complete()
                 self.account.completed += 1
         finally:
@@ -207,28 +219,6 @@ class _Engine:
         if observed is not None and is_partial(observed):
             reasons = [record_counts(observed), *observed.errors[:1]]
             self.account.partial.append((record.address, "; ".join(filter(None, reasons))))
-
-    async def _takes_files(self, record: Record) -> None:
-        """Raise `Refused` unless a batch that this run did not make is the recorded one, and still open."""
-        seen = await look_at(self.run, record)
-        if seen.status_class is not StatusClass.OPEN:
-            raise Refused(
-                f"batch `{record.id}` is `{seen.status}` now and takes no more files",
-                hint="see with `reconciler plan` what became of it",
-            )
-
-    async def _may_be_completed(self, change: Change, record: Record, replays: tuple[str, ...]) -> None:
-        """Raise `Refused` unless the batch may be completed: the recorded one, alive, replaying what it is to replay."""
-        seen = await look_at(self.run, record)
-        wanted = replays if change.creates else seen.predecessors
-        problem = understood(record, seen, wanted)
-        if problem is not None:
-            raise problem
-        if record.stage is Stage.OPEN and verb_for(seen.status_class) is WithdrawVerb.NONE:
-            raise Refused(
-                f"batch `{record.id}` is `{seen.status}` now and cannot be completed",
-                hint="see with `reconciler plan` what became of it",
-            )
 
     # -- beside the chains
 

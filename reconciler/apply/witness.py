@@ -117,7 +117,9 @@ def _bases(run: Run, record: Record) -> set[str]:
 
 def _earlier(run: Run, record: Record) -> list[str]:
     generations = range(max(1, record.generation - MOST_EARLIER), record.generation)
-    return sorted({name for base in _bases(run, record) for name in (base, *(f"{base}.{each}" for each in generations))})
+    return sorted(
+        {name for base in _bases(run, record) for name in (base, *(f"{base}.{each}" for each in generations))}
+    )
 
 
 def _as_earlier(run: Run, owner: Record, seen: Observed) -> Record:

@@ -61,7 +61,7 @@ def _document(data: bytes) -> tuple[str, Object]:
     """The text of the file and the JSON object that it is."""
     if len(data) > MAX_BYTES:
         raise Refused(
-            f"the plan file has {len(data)} bytes, and more than {MAX_BYTES} are not read",
+            f"the plan file has more than {MAX_BYTES} bytes, and so many are not read",
             hint="narrow the plan with `--target`",
         )
     try:

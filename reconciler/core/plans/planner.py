@@ -33,11 +33,6 @@ class Scope:
     refresh_only: bool = False
 
 
-def scope_of(plan: Plan) -> Scope:
-    """What a plan was asked to look at: an apply of it looks at the same."""
-    return Scope(Globs(plan.targets), frozenset(plan.replaced), plan.destroys_all, plan.refresh_only)
-
-
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
     """The three sides that are compared. `observation` is None when Catalog was not asked (`--no-refresh`)."""
@@ -180,9 +175,7 @@ class _Planner:
                 self._note(drift_of(record, prior, self.finder.observation))
         forced = desired.address in self.scope.replace
         free = next_free(record, carriers)
-        decision = decide(
-            self.inputs.identity, desired, prior, forced=forced, next_free=free, status=self._status
-        )
+        decision = decide(self.inputs.identity, desired, prior, forced=forced, next_free=free, status=self._status)
         if isinstance(decision, Conflict):
             self.conflicts.append(decision)
         elif decision is not None:
