@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.core.batch import StatusClass
+from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.claim import contradiction
 from reconciler.core.errors import Refused
 from reconciler.core.identity import split_generation
@@ -77,6 +77,32 @@ def _checked(run: Run, record: Record, seen: Observed) -> Observed:
     return seen
 
 
+async def look_before_upload(run: Run, record: Record) -> None:
+    """Raise `Refused` unless a batch that this run did not make is the recorded one, and still open."""
+    seen = await look_at(run, record)
+    if seen.status_class is not StatusClass.OPEN:
+        raise _turned(seen, "takes no more files")
+
+
+async def look_before_complete(run: Run, record: Record, replays: Collection[str] | None) -> None:
+    """Raise `Refused` unless the batch is the recorded one, alive, and replays what it is to replay.
+
+    Without `replays` it was made by an earlier run, which recorded it once it had read the replay back.
+    """
+    seen = await look_at(run, record)
+    problem = understood(record, seen, seen.predecessors if replays is None else replays)
+    if problem is not None:
+        raise problem
+    if record.stage is Stage.OPEN and verb_for(seen.status_class) is WithdrawVerb.NONE:
+        raise _turned(seen, "cannot be completed")
+
+
+def _turned(seen: Observed, what: str) -> Refused:
+    return Refused(
+        f"batch `{seen.id}` is `{seen.status}` now and {what}", hint="see with `reconciler plan` what became of it"
+    )
+
+
 # -- batches that go
 
 
@@ -117,9 +143,8 @@ def _bases(run: Run, record: Record) -> set[str]:
 
 def _earlier(run: Run, record: Record) -> list[str]:
     generations = range(max(1, record.generation - MOST_EARLIER), record.generation)
-    return sorted(
-        {name for base in _bases(run, record) for name in (base, *(f"{base}.{each}" for each in generations))}
-    )
+    ends = ("", *(f".{each}" for each in generations))
+    return sorted(f"{base}{end}" for base in _bases(run, record) for end in ends)
 
 
 def _as_earlier(run: Run, owner: Record, seen: Observed) -> Record:

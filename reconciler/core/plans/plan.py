@@ -82,7 +82,7 @@ class Reason(StrEnum):
 
 
 class WithdrawVerb(StrEnum):
-    """What is asked of AEP for a batch that is to go (aep-api.md §5.3); a replay deactivates its predecessors instead."""
+    """What is asked of AEP for a batch that is to go (aep-api.md §5.3); what is replayed goes by itself."""
 
     ABORT = "abort"
     REVERT = "revert"
@@ -277,7 +277,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The counts of the summary line; `destroy` counts batches, so a replacement is one add and at least one destroy."""
+    """The counts of the summary line; `destroy` counts batches: a replacement is one add and at least one destroy."""
 
     add: int = 0
     change: int = 0
