@@ -90,7 +90,7 @@ async def look_before_complete(run: Run, record: Record, replays: Collection[str
     Without `replays` it was made by an earlier run, which recorded it once it had read the replay back.
     """
     seen = await look_at(run, record)
-    problem = understood(record, seen, seen.predecessors if replays is None else replays)
+    problem = understood(seen, seen.predecessors if replays is None else replays)
     if problem is not None:
         raise problem
     if record.stage is Stage.OPEN and verb_for(seen.status_class) is WithdrawVerb.NONE:
@@ -192,14 +192,14 @@ async def _never_loaded(run: Run, old: Record) -> None:
 # -- replays
 
 
-def understood(record: Record, seen: Observed, replays: Collection[str]) -> Refused | None:
+def understood(seen: Observed, replays: Collection[str]) -> Refused | None:
     """Why AEP does not replay exactly these batches (aep-api.md §16.1); None if it does."""
     if set(seen.predecessors) == set(replays) and not seen.odd_predecessors:
         return None
     shown = ", ".join(f"`{each}`" for each in seen.odd_predecessors or seen.predecessors) or "none"
     intended = ", ".join(f"`{each}`" for each in replays) or "none"
     return Refused(
-        f"batch `{record.id}` was to replay {intended}, and Catalog shows {shown}: the data would be there twice",
+        f"batch `{seen.id}` was to replay {intended}, and Catalog shows {shown}: the data would be there twice",
         detail="an id with `$` counts as not understood" if seen.odd_predecessors else None,
         hint="it is not completed, and what it was to replay stays as it is: ask AEP support how this sandbox replays",
     )
@@ -208,7 +208,7 @@ def understood(record: Record, seen: Observed, replays: Collection[str]) -> Refu
 async def verify_replay(run: Run, record: Record, replays: Collection[str]) -> None:
     """Read a new replay back before it is recorded; one that AEP did not understand is aborted. Raises `Refused`."""
     seen = await look_at(run, record)
-    problem = understood(record, seen, replays)
+    problem = understood(seen, replays)
     if problem is None:
         return
     if seen.status_class is StatusClass.OPEN:
@@ -230,6 +230,6 @@ async def check_adoption(run: Run, change: Change, record: Record) -> None:
         return
     old = (await look(run, displaced.id, [displaced.external_id], patience=0.0)).batch
     if old is not None and verb_for(old.status_class) is not WithdrawVerb.NONE:
-        problem = understood(record, await look_at(run, record), [displaced.id])
+        problem = understood(await look_at(run, record), [displaced.id])
         if problem is not None:
             raise problem
