@@ -25,13 +25,11 @@ def replaced(*deposed: str, status: str = "loading", of_deposed: str = "loading"
     return plan_of([desired(spec=JSON)], [record], [observed("OWN", status, generation=4), *earlier])
 
 
-def removed(count: int, **scope: bool) -> Plan:
+def removed(count: int, *, destroy: bool = False) -> Plan:
     known = [recorded(f"l/b{number}", f"B{number}", on_remove=OnRemove.DELETE) for number in range(count)]
     seen = [observed(each.id, "success", address=each.address) for each in known]
-    kept = recorded("m/kept", "KEPT")
-    return plan_of(
-        [desired("m/kept")], [*known, kept], [*seen, observed("KEPT", address="m/kept")], scope=Scope(**scope)
-    )  # type: ignore[arg-type]
+    known, seen = [*known, recorded("m/kept", "KEPT")], [*seen, observed("KEPT", address="m/kept")]
+    return plan_of([desired("m/kept")], known, seen, scope=Scope(destroy=destroy))
 
 
 def merging(*names: str) -> Plan:
