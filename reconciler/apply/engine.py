@@ -14,16 +14,25 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from reconciler.apply.creation import Creation
+from reconciler.apply.creation import LOOKS_FIRST, Creation
 from reconciler.apply.loading import Loading, is_partial, loaded, record_counts
 from reconciler.apply.rivals import yield_to_rivals
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
+from reconciler.apply.witness import (
+    check_adoption,
+    is_due,
+    look_ahead,
+    look_at,
+    look_before_complete,
+    look_before_upload,
+    verify_replay,
+)
 from reconciler.core.address import names_address
-from reconciler.core.batch import StatusClass
 from reconciler.core.errors import (
     NeverSent,
     OutcomeUnknown,
+    PlatformError,
     ReconcilerError,
     Refused,
     StoreFailed,
@@ -32,7 +41,7 @@ from reconciler.core.errors import (
 )
 from reconciler.core.plans.content import with_content_of
 from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started
-from reconciler.core.plans.plan import Action
+from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.states.journal import Done, Dropped
 from reconciler.ports import Verb
 
@@ -43,6 +52,9 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
     from reconciler.core.states.journal import Entry, Intent
+
+VERBS = {WithdrawVerb.ABORT: Verb.ABORT, WithdrawVerb.UNKNOWN: Verb.ABORT, WithdrawVerb.REVERT: Verb.REVERT}
+"""What is sent for a batch that goes."""
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
@@ -109,31 +121,44 @@ class _Engine:
             self.run.slots.release()
 
     async def _steps(self, change: Change) -> tuple[Record | None, bool]:
-        after, adopted = change.after, False
+        after, adopted, due = change.after, False, change.withdraw
+        replays = await self._predecessors(change)
+        if change.creates or len(due) > 1 or (due and after is not None):
+            due = await look_ahead(self.run, change, replays)
         if change.creates and after is not None:
-            after, adopted = await self._create(change, after)
+            after, adopted = await self._create(change, after, replays)
         elif after is not None:
-            if change.retags:
-                await self.run.platform.ingestion.change_tags(after.id, after.spec.get("tags", {}), change.untags)
-            after = with_content_of(change.before, after)
-            await self.run.ledger.write(*_renamed(change, after))
+            after = await self._keep(change, after)
         if after is not None and (change.uploads or change.completes):
-            after = await self._load(change, after)
-        if change.withdraw:
-            for batch in change.withdraw:
-                await self._withdraw(batch)
-            if after is not None:
-                after = replace(after, deposed=())
-                await self.run.ledger.write(Done(after))
+            after = await self._load(change, after, replays, is_new=change.creates and not adopted)
+        for each in due:
+            if await is_due(self.run, change, each):
+                await self.run.platform.ingestion.act(each.id, VERBS[each.verb])
+        if change.withdraw and after is not None:
+            after = replace(after, deposed=())
+            await self.run.ledger.write(Done(after))
         if after is None and change.before is not None:
             await self.run.ledger.write(Dropped(change.before.address, change.before.id))
         return after, adopted
 
-    async def _create(self, change: Change, after: Record) -> tuple[Record, bool]:
+    async def _keep(self, change: Change, after: Record) -> Record:
+        """Write down what is known of a batch that exists, with its own tags as they are to be."""
+        if change.action is Action.ADOPT:
+            await check_adoption(self.run, change, after)
+        if change.retags:
+            await look_at(self.run, change.before or after)
+            await self.run.platform.ingestion.change_tags(after.id, after.spec.get("tags", {}), change.untags)
+        after = with_content_of(change.before, after)
+        await self.run.ledger.write(*_renamed(change, after))
+        return after
+
+    async def _create(self, change: Change, after: Record, replays: tuple[str, ...]) -> tuple[Record, bool]:
         """Create one batch, or find that it is there already; it is in the journal when this returns."""
-        creation = Creation(self.run, after, await self._predecessors(change))
+        creation = Creation(self.run, after, replays)
         batch, adopted = await creation.create()
         record = with_content_of(None, replace(after, id=batch))
+        if replays:
+            await self._read_back(record, replays)
         try:
             await self.run.ledger.write(*_renamed(change, record))
         except StoreFailed:
@@ -142,6 +167,16 @@ class _Engine:
         if not adopted:
             self.created.append(record.address)
         return record, adopted
+
+    async def _read_back(self, record: Record, replays: tuple[str, ...]) -> None:
+        """Until it is known that AEP understood a replay, the old batch stays recorded, and the intent open."""
+        unread = f"batch `{record.id}` was created, and could not be read back: whether it replays is not known"
+        try:
+            await verify_replay(self.run, record, replays)
+        except Stopped:
+            raise OutcomeUnknown(unread, detail="the run was interrupted", hint=LOOKS_FIRST) from None
+        except PlatformError as error:
+            raise OutcomeUnknown(unread, detail=error.summary, hint=LOOKS_FIRST) from error
 
     async def _predecessors(self, change: Change) -> tuple[str, ...]:
         """The ids of the batches that the new one replays. Raises `Refused` when one of them is not there."""
@@ -161,8 +196,10 @@ class _Engine:
             ids.append(record.id)
         return tuple(ids)
 
-    async def _load(self, change: Change, record: Record) -> Record:
+    async def _load(self, change: Change, record: Record, replays: tuple[str, ...], *, is_new: bool) -> Record:
         """Bring the batch's content to what the change says."""
+        if change.uploads and not is_new:
+            await look_before_upload(self.run, record)
         loading = Loading(self.run, record, self.run.ledger.progress(record))
         held = set(record.files)
         files = [file for file in change.uploads if file not in held]
@@ -170,6 +207,7 @@ class _Engine:
             await loading.upload(files)
             self.account.uploaded += len(files)
             if change.completes:
+                await look_before_complete(self.run, record, replays if change.creates else None)
                 await loading.complete()
                 self.account.completed += 1
         finally:
@@ -181,23 +219,6 @@ class _Engine:
         if observed is not None and is_partial(observed):
             reasons = [record_counts(observed), *observed.errors[:1]]
             self.account.partial.append((record.address, "; ".join(filter(None, reasons))))
-
-    async def _withdraw(self, batch: str) -> None:
-        """ABORT or REVERT, by what the batch is at this moment; one that is gone needs neither."""
-        observed = (await self.run.platform.catalog.batches_by_id([batch])).get(batch)
-        status = observed.status_class if observed else StatusClass.MISSING
-        match status:
-            case StatusClass.OPEN:
-                await self.run.platform.ingestion.act(batch, Verb.ABORT)
-            case StatusClass.DONE:
-                await self.run.platform.ingestion.act(batch, Verb.REVERT)
-            case StatusClass.IN_FLIGHT | StatusClass.STUCK:
-                raise Refused(
-                    f"batch `{batch}` is being processed by AEP and cannot be withdrawn now",
-                    hint="run again when it is done",
-                )
-            case StatusClass.FAILED | StatusClass.UNFINISHED | StatusClass.WITHDRAWN | StatusClass.MISSING:
-                return
 
     # -- beside the chains
 
@@ -251,7 +272,7 @@ class _Engine:
     def _count(self, change: Change, *, adopted: bool) -> None:
         account = self.account
         account.moved += change.previous_address is not None
-        account.destroyed += bool(change.withdraw) or (change.action is Action.REPLACE)
+        account.destroyed += len(change.destroys)
         match change.action:
             case Action.CREATE | Action.REPLACE:
                 account.created += not adopted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.apply.witness import understood
 from reconciler.core.errors import Refused
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.states.journal import Done, Void
@@ -25,7 +26,7 @@ class Settled:
     entries: tuple[Entry, ...]
     """Batches that were found, and intents that are void."""
     undecided: tuple[Intent, ...]
-    """Those that Catalog may not show yet, and those with more than one batch."""
+    """Those that Catalog may not show yet, those with more than one batch, and replays that AEP did not understand."""
 
 
 async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: float, settle: float) -> Settled:
@@ -43,7 +44,7 @@ async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: 
     undecided: list[Intent] = []
     for intent in intents:
         batches = carriers.get(intent.external_id, [])
-        if len(batches) == 1:
+        if len(batches) == 1 and understood(batches[0], intent.predecessors) is None:
             entries.append(Done(intent.record(batches[0].id)))
         elif not batches and now >= unsettled_until(intent, now, settle):
             entries.append(Void(intent.address, intent.generation))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 5
 """How many addresses that are no longer needed are named."""
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a file. Raises `Refused` for one that `plan --out` did not write, and `SettingsInvalid`."""
+    from reconciler.core.plans.planfile import MAX_BYTES, parse_plan
+
+    try:
+        with path.open("rb") as file:
+            return parse_plan(file.read(MAX_BYTES + 1))  # it may be a device that never ends
+    except OSError as error:
+        raise SettingsInvalid(f"cannot read `{path}`: {error.strerror}", hint="name a file of `plan --out`") from error
 
 
 @dataclass(slots=True)
@@ -48,9 +60,7 @@ class Approval:
         can_ask: bool,
     ) -> Approval:
         """Read the approved plan. Raises `SettingsInvalid` if nothing approves and no person can be asked."""
-        from reconciler.core.plans.planfile import parse_plan
-
-        approved = parse_plan(planfile.read_bytes()) if planfile is not None else None
+        approved = read_plan(planfile) if planfile is not None else None
         auto = auto_approve or approved is not None or digest is not None
         if not auto and not (can_ask and invocation.console.is_interactive):
             raise SettingsInvalid(
@@ -61,16 +71,29 @@ class Approval:
 
     @property
     def today(self) -> date | None:
-        """The day that the approved plan was made for."""
-        return self.approved.today if self.approved is not None else None
+        """The day that the approved plan was made for. Raises `Refused` for one that needs `--today`."""
+        from reconciler.core.plans.approval import require_recent
+
+        if self.approved is None:
+            return None
+        require_recent(self.approved, datetime.now(UTC).date())
+        return self.approved.today
 
     def scoped(self, options: Options) -> Options:
-        """The options with the scope of the approved plan, unless flags give a scope."""
-        from reconciler.core.plans.planner import Scope, scope_of
+        """The options with the targets of the approved plan, unless `--target` gives others.
 
-        if self.approved is None or options.scope != Scope():
+        Raises `Refused` where the plan was made with other flags, which an apply has to be given itself.
+        """
+        from reconciler.core.address import Globs
+        from reconciler.core.plans.approval import require_flags
+
+        if self.approved is None:
             return options
-        return replace(options, scope=scope_of(self.approved), is_recalled=True)
+        scope = options.scope
+        require_flags(self.approved, replace=scope.replace, destroy=scope.destroy, refresh_only=scope.refresh_only)
+        if scope.targets.patterns:
+            return options
+        return replace(options, scope=replace(scope, targets=Globs(self.approved.targets)), is_recalled=True)
 
     def __call__(self, declared: Declared, proposed: Plan) -> Plan | None:
         """What of the proposed plan may be done; None if a person says no. Raises `Refused`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.approval import Approval
+from reconciler.cli.approval import Approval, read_plan
 from reconciler.cli.invocation import make_options, pass_invocation, run_options
 from reconciler.core.errors import ExitCode, ReconcilerError, SettingsInvalid
 from reconciler.core.pace import DEFAULT
@@ -160,9 +160,7 @@ def _exit_code(done: Applied, *, declined: bool) -> int:
 @pass_invocation
 def show(invocation: Invocation, planfile: Path, form: str) -> int:
     """Show a saved plan again."""
-    from reconciler.core.plans.planfile import parse_plan
-
-    _print_plan(invocation, parse_plan(planfile.read_bytes()), form)
+    _print_plan(invocation, read_plan(planfile), form)
     return ExitCode.OK
 
 

@@ -248,6 +248,8 @@ class Observed:
     updated: int | None = field(default=None, compare=False)
     """Epoch milliseconds by Catalog's clock."""
     predecessors: tuple[str, ...] = ()
+    odd_predecessors: tuple[str, ...] = ()
+    """Those of them that Catalog shows with the `$` of a request still on them, as it shows them (aep-api.md §16.1)."""
     replay_reason: str | None = None
     errors: tuple[str, ...] = ()
     """One line per error, `code: description`, as AEP words it: untrusted text."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.emulator.behaviour import ActionBody, Behaviour, Duplicates, Outcome, Retirement
+from reconciler.emulator.behaviour import ActionBody, Behaviour, Duplicates, Outcome, ReplayEcho, Retirement
 from reconciler.emulator.faultfile import FaultsInvalid, load_faults, parse_faults
 from reconciler.emulator.faults import (
     Answer,
@@ -64,6 +64,7 @@ __all__ = [
     "Loss",
     "Moment",
     "Outcome",
+    "ReplayEcho",
     "Retirement",
     "Truncate",
     "World",

@@ -51,6 +51,17 @@ class Retirement(StrEnum):
     ON_SUCCESS = "success"
 
 
+class ReplayEcho(StrEnum):
+    """How Catalog shows the predecessors of a replay, and so which ones retire (aep-api.md §16.1: none published)."""
+
+    PLAIN = "plain"
+    DOLLAR = "dollar"
+    """As they were sent: nothing retires."""
+    NONE = "none"
+    FOREIGN = "foreign"
+    """Ids of nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """One reading of the API. Times are milliseconds unless a name says otherwise."""
@@ -95,6 +106,7 @@ class Behaviour:
     empty_batch_fails: bool = True
     """Whether a batch completed without data ends as `Outcome.EMPTY` (E34)."""
     retire_predecessors: Retirement = Retirement.ON_SUCCESS
+    replay_echo: ReplayEcho = ReplayEcho.PLAIN
     abandon_after_ms: int | None = None
     """How long a batch may stay `loading` (E36); Adobe publishes no figure. None: for ever."""
     collect_after_ms: int | None = DAY_MS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.emulator.behaviour import ReplayEcho
 from reconciler.emulator.problems import service
 
 if TYPE_CHECKING:
@@ -41,14 +42,16 @@ class Origin:
     """Epoch milliseconds."""
 
 
-def read_creation(body: JsonObject, *, reject_reserved_tags: bool) -> Creation:
+def read_creation(
+    body: JsonObject, *, reject_reserved_tags: bool, replay_echo: ReplayEcho = ReplayEcho.PLAIN
+) -> Creation:
     """Check the body. Unknown fields are ignored (E16); raises `Problem` 400."""
     return Creation(
         dataset=_text(body, "datasetId", required=True) or "",
         input_format=_input_format(body.get("inputFormat")),
         external_id=_text(body, "externalId"),
         tags=_tags(body.get("tags"), reject_reserved=reject_reserved_tags) | _diagnostic_tags(body),
-        replay=_replay(body.get("replay")),
+        replay=_replay(body.get("replay"), replay_echo),
     )
 
 
@@ -152,19 +155,30 @@ def _diagnostic_tags(body: JsonObject) -> dict[str, list[str]]:
     return tags
 
 
-def _replay(value: Json) -> Replay | None:
+def _replay(value: Json, echo: ReplayEcho) -> Replay | None:
     if value is None:
         return None
     if not isinstance(value, dict):
         raise service(400, "replay must be an object")
     replay: Replay = {"predecessorListingType": "IMMEDIATE"}
-    if "predecessors" in value:
-        replay["predecessors"] = _references(value["predecessors"])
+    if "predecessors" in value and echo is not ReplayEcho.NONE:
+        replay["predecessors"] = _echoed(value["predecessors"], echo)
     if "predecessorsByExternalId" in value:
         replay["predecessorsByExternalId"] = _references(value["predecessorsByExternalId"])
     if (reason := _text(value, "reason")) is not None:
         replay["reason"] = reason
     return replay
+
+
+def _echoed(value: Json, echo: ReplayEcho) -> list[str]:
+    bare = _references(value)
+    match echo:
+        case ReplayEcho.DOLLAR:
+            return [f"${each}" for each in bare]
+        case ReplayEcho.FOREIGN:
+            return [f"{each[:-4]}0000" for each in bare]
+        case _:
+            return bare
 
 
 def _references(value: Json) -> list[str]:

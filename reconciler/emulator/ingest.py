@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def create(lake: Lake, call: Call) -> Reply:
     """`POST /batches`: 201 and the new batch as one object, not in a map (E10)."""
     body = read_json_object(call)
-    creation = read_creation(body, reject_reserved_tags=lake.behaviour.reject_reserved_tags)
+    rules = lake.behaviour
+    creation = read_creation(body, reject_reserved_tags=rules.reject_reserved_tags, replay_echo=rules.replay_echo)
     stored = lake.create(call.caller, creation, lag_ms=call.lag_ms)
     answer: dict[str, object] = {"id": stored.id, **stored.object}
     if not lake.behaviour.create_tells_external_id:

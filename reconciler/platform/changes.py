@@ -29,14 +29,15 @@ unverified (aep-api.md §5.3)."""
 MOST_CONFLICTS = 5
 """How often tags are read and written again in one attempt because somebody else changed the batch in between."""
 
-_GONE = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN, StatusClass.MISSING})
+_GONE = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN})
 
 REACHED = {
     Verb.COMPLETE: frozenset({StatusClass.IN_FLIGHT, StatusClass.STUCK, StatusClass.DONE, StatusClass.FAILED}),
     Verb.ABORT: _GONE | {StatusClass.FAILED},
     Verb.REVERT: _GONE,
 }
-"""The states in which the action was done, or is not needed any more (aep-api.md §5.2)."""
+"""The states in which the action was done, or is not needed any more (aep-api.md §5.2). A batch that Catalog does not
+show is in none of them: only when the Import API does not know it either, two witnesses agree that it is gone."""
 
 
 @dataclass(slots=True)
@@ -65,14 +66,21 @@ class ActionAttempt:
         self.in_doubt = self.in_doubt or result.outcome is Outcome.UNKNOWN
         if result.outcome is Outcome.REJECTED and result.error.status in WRONG_STATE:
             return None if await self._is_reached() is True else result  # AEP may refuse what is done already
-        return result
+        is_gone = isinstance(result.error, NotFound) and self.in_doubt and self.verb is not Verb.COMPLETE
+        return None if is_gone and await self._is_absent() else result
 
     async def _is_reached(self) -> bool | Failure:
+        found = await self._read()
+        return found if isinstance(found, Failure) else found in REACHED[self.verb]
+
+    async def _is_absent(self) -> bool:
+        return await self._read() is StatusClass.MISSING
+
+    async def _read(self) -> StatusClass | Failure:
         found = await self.exchange.attempt(self.read, self._status)
-        if isinstance(found, Failure):
-            is_gone = isinstance(found.error, NotFound) and StatusClass.MISSING in REACHED[self.verb]
-            return True if is_gone else found
-        return found in REACHED[self.verb]
+        if isinstance(found, Failure) and isinstance(found.error, NotFound) and self.verb is not Verb.COMPLETE:
+            return StatusClass.MISSING
+        return found
 
     def _status(self, answer: Answer) -> StatusClass:
         found: dict[str, Observed] = {each.id: each for each in wire.read_page(answer.json()).batches}

@@ -160,7 +160,7 @@ def _entries(body: Json) -> list[tuple[str, Json]]:
 
 def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
     shape, replay = _map(fields.get("inputFormat")), _map(fields.get("replay"))
-    kind = _text(shape.get("format"))
+    kind, predecessors = _text(shape.get("format")), _texts(replay.get("predecessors"))
     return Observed(
         id=batch,
         status=(_text(fields.get("status")) or UNKNOWN_STATUS).strip().lower(),
@@ -171,7 +171,8 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
         multiline=_flag(shape.get("isMultiLineJson")),
         created=_whole(fields.get("created")),
         updated=_whole(fields.get("updated")),
-        predecessors=tuple(map(_bare_id, _texts(replay.get("predecessors")))),
+        predecessors=tuple(map(_bare_id, predecessors)),
+        odd_predecessors=tuple([each for each in predecessors if _bare_id(each) != each]),
         replay_reason=_text(replay.get("reason")),
         errors=tuple(_errors(fields.get("errors"))),
         records=_count(fields, "recordCount", "outputRecordCount", "recordsWritten", "inputRecordCount"),

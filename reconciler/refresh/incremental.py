@@ -69,7 +69,7 @@ class IncrementalReading(Reading):
         ids = {i for conflict in plan.conflicts for i in conflict.ids}
         for change in plan.changes:
             ids.update(record.id for record in (change.before, change.after) if record is not None)
-            ids.update((*change.withdraw, *change.predecessors))
+            ids.update((*change.predecessors, *(each.id for each in change.withdraw)))
         bases = {base_of(b.external_id) for b in self.seen.values() if b.external_id is not None}
         named = {name for change in plan.changes for name in change.predecessors}
         if bases or named:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.address import keys_of, split
 from reconciler.core.batch import Spec
 from reconciler.core.plans.attributes import Facts, attributes_of, changed
-from reconciler.core.plans.plan import Action, Reason
+from reconciler.core.plans.plan import Action, Reason, WithdrawVerb
 from reconciler.core.ranges import address_ranges
 from reconciler.views.amounts import amount, counted
 from reconciler.views.escape import for_terminal
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 LONGEST_VALUE = 300
 """Characters that are shown of one attribute's value."""
+
+WITHDRAWS = {WithdrawVerb.ABORT: "aborts", WithdrawVerb.REVERT: "reverts", WithdrawVerb.UNKNOWN: "aborts"}
+"""What is said of a batch that goes; one that is gone is not told again."""
 
 MOST_NAMED = 3
 """Up to so many addresses, a row lists each with its batch."""
@@ -64,7 +67,7 @@ def rows(changes: Sequence[Change]) -> list[Row]:
             comparable.key(change.before, change.address) if change.action is not Action.CREATE else None,
             comparable.key(change.after, change.address),
             _previous_parent(change),
-            not change.withdraw,
+            tuple(sorted({each.verb for each in change.withdraw})),
             not change.predecessors,
             not change.uploads,
             change.completes,
@@ -174,7 +177,6 @@ def _other_notes(group: list[Change]) -> Iterator[str]:
     first = group[0]
     named = len(group) <= MOST_NAMED
     replayed = [each for change in group for each in change.predecessors]
-    withdrawn = [each for change in group for each in change.withdraw]
     if replayed:
         yield f"replays {_ids(replayed)}" if named else f"replays {len(replayed)} batches"
     uploads = [file for change in group for file in change.uploads]
@@ -183,9 +185,12 @@ def _other_notes(group: list[Change]) -> Iterator[str]:
         yield f"uploads {files} ({size}){', completes' if first.completes else ''}"
     elif first.completes:
         yield "completes"
-    plain_delete = first.action is Action.DELETE and all(c.before and c.withdraw == (c.before.id,) for c in group)
-    if withdrawn and not plain_delete:
-        yield f"aborts or reverts {_ids(withdrawn) if named else f'{len(withdrawn)} batches'}"
+    for verb, word in WITHDRAWS.items():
+        ids = [each.id for change in group for each in change.withdraw if each.verb is verb]
+        if ids:
+            yield f"{word} {_ids(ids) if named else f'{len(ids)} batches'}"
+    if any(each.verb is WithdrawVerb.UNKNOWN for each in first.withdraw):
+        yield "only what is still open then: Catalog was not read"
 
 
 def _ids(ids: Sequence[str]) -> str:

@@ -291,7 +291,7 @@ def test_another_spec_of_an_open_batch_is_a_next_generation_and_then_an_abort(pr
     project.declare("{a: {format: json}}")
     said = planned(project, "+/-", "1 to add, 0 to change, 1 to destroy")
     assert 'format: (not set) → "json"' in said.out
-    assert f"aborts or reverts {name}" in said.out
+    assert f"aborts {name}" in said.out
     project.apply()
     create, abort = aep.changes
     assert create.path == "/data/foundation/import/batches"

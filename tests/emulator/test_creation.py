@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.emulator import Behaviour, Duplicates, Retirement
+from reconciler.emulator import Behaviour, Duplicates, ReplayEcho, Retirement
 from reconciler.emulator.ulid import ulid
 from tests.emulator.api import CATALOG, DATASET, IMPORT, ORG, T0, Api
 
@@ -167,6 +167,19 @@ def test_e17_predecessors_may_retire_earlier(make_api: Callable[..., Api], momen
     api.put(new)
     api.act(new, "COMPLETE")
     assert api.status(old) == "inactive"
+
+
+@pytest.mark.parametrize("echo", [each for each in ReplayEcho if each is not ReplayEcho.PLAIN])
+def test_e17_a_replay_may_be_echoed_otherwise_and_then_nothing_retires(
+    make_api: Callable[..., Api], echo: ReplayEcho
+) -> None:
+    api = make_api(behaviour=Behaviour(replay_echo=echo))
+    old = api.done()
+    new = api.done(replay={"predecessors": [f"${old}"]})
+    shown = api.batch(new)["replay"].get("predecessors", [])
+    expected = {ReplayEcho.DOLLAR: [f"${old}"], ReplayEcho.NONE: [], ReplayEcho.FOREIGN: [f"{old[:-4]}0000"]}
+    assert shown == expected[echo]
+    assert [api.status(old), api.status(new)] == ["success", "success"]
 
 
 def test_e18_catalog_may_lag_behind_a_creation(make_api: Callable[..., Api]) -> None:

@@ -94,10 +94,22 @@ def test_after_a_lost_answer_it_looks_and_finds_it_done(
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
-def test_after_a_lost_answer_a_batch_that_is_gone_is_fine(answer: httpx.Response) -> None:
-    script = Script(httpx.ReadError("reset"), answer)
-    run(act(script, Verb.REVERT))
-    assert script.methods == ["POST", "GET"]
+@pytest.mark.parametrize("action", [Verb.ABORT, Verb.REVERT])
+def test_after_a_lost_answer_a_batch_that_is_gone_for_catalog_and_for_import_is_fine(
+    answer: httpx.Response, action: Verb
+) -> None:
+    script = Script(httpx.ReadError("reset"), answer, httpx.Response(404), answer)
+    run(act(script, action))
+    assert script.methods == ["POST", "GET", "POST", "GET"]
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
+def test_after_a_lost_answer_one_absence_alone_is_no_success(answer: httpx.Response) -> None:
+    script = Script(httpx.ReadError("reset"), answer, OK)
+    run(act(script))
+    assert script.methods == ["POST", "GET", "POST"]
+    with pytest.raises(NotFound):
+        run(act(Script(httpx.ReadError("reset"), shows("loading"), httpx.Response(404), shows("loading"))))
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def test_a_whole_batch_is_read() -> None:
             multiline=True,
             created=1_718_000_000_000,
             predecessors=("A1", "A2", "A3", "4"),
+            odd_predecessors=("$A1", "${A2}"),
             replay_reason="replace",
             errors=("106: Dataset file is empty", "118", "odd", "bare"),
         ),

@@ -221,10 +221,10 @@ def test_forget_asks_nothing_of_aep() -> None:
 
 def test_tags_are_changed_and_old_ones_removed() -> None:
     known = recorded(spec=Spec(tags={"old": ["x"], "team": ["a"]}))
-    platform = FakePlatform()
-    plan = plan_of([desired(spec=Spec(tags={"team": ["b"]}))], [known], [observed(tags={"old": ["x"], "team": ["a"]})])
+    platform = FakePlatform(batches={"B1": observed(tags={"old": ["x"], "team": ["a"]})})
+    plan = plan_of([desired(spec=Spec(tags={"team": ["b"]}))], [known], platform.batches.values())
     trial = carry(plan, platform, {ADDRESS: known})
-    assert platform.calls == ["tags B1 +team -old"]
+    assert platform.calls == ["external 1", "tags B1 +team -old"]
     assert trial.records[ADDRESS].spec == Spec(tags={"team": ["b"]})
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import Refused, SettingsInvalid
-from reconciler.core.plans.plan import Action
+from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.ranges import address_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
@@ -24,7 +25,22 @@ if TYPE_CHECKING:
 MOST_LINES = 20
 """Lines of the difference that a refusal shows."""
 
+LONGEST_REVIEW = timedelta(days=30)
+"""How old the day of a plan file may be: what a review takes, and the holidays."""
+
+MOST_FLAGS = 5
+"""Flags that a hint spells out."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+
+COVERED = {
+    WithdrawVerb.ABORT: {WithdrawVerb.ABORT, WithdrawVerb.NONE},
+    WithdrawVerb.REVERT: {WithdrawVerb.REVERT, WithdrawVerb.NONE},
+    WithdrawVerb.UNKNOWN: {WithdrawVerb.UNKNOWN, WithdrawVerb.ABORT, WithdrawVerb.NONE},
+    WithdrawVerb.NONE: {WithdrawVerb.NONE},
+}
+"""What the approval of a verb covers. Loaded data goes only where its reverting was approved; a batch that was to be
+reverted and takes data again is not the one that was reviewed."""
 
 NOT_PLANNED = "is not in the approved plan"
 
@@ -42,6 +58,8 @@ class Comparison:
 def compare(approved: Plan, now: Plan) -> Comparison:
     """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved."""
     _check_subject(approved, now)
+    require_flags(approved, replace=now.replaced, destroy=now.destroys_all, refresh_only=now.refresh_only)
+    now = _without_finished(approved, now)
     changes = {change.address: change for change in approved.changes}
     excess = tuple(change for change in now.changes if not _is_covered(change, changes))
     if excess:
@@ -87,14 +105,60 @@ def _check_subject(approved: Plan, now: Plan) -> None:
             detail="\n".join(wrong),
             hint="check `--env` and the project file, or take the plan file of this environment",
         )
-    flags = (
-        ("--destroy", approved.destroys_all, now.destroys_all),
-        ("--refresh-only", approved.refresh_only, now.refresh_only),
+
+
+def require_flags(approved: Plan, *, replace: Collection[str], destroy: bool, refresh_only: bool) -> None:
+    """Raise `Refused` unless the apply itself was asked for the same kind of plan as the approved one.
+
+    Whoever can put a plan file in place of another one must gain nothing: what it makes an apply do is bounded by the
+    manifests and by the flags of this very command line. So a file brings neither `--destroy` nor `--replace` nor
+    `--refresh-only`. `--target` only leaves out, and may come from it.
+    """
+    flags = [
+        ("--destroy", approved.destroys_all, destroy),
+        ("--refresh-only", approved.refresh_only, refresh_only),
+        *((f"--replace {each}", each in approved.replaced, each in replace) for each in {*approved.replaced, *replace}),
+    ]
+    for made, missing in (("with", True), ("without", False)):
+        names = sorted(flag for flag, was, is_ in flags if was != is_ and was is missing)
+        if names:
+            more = f" and {len(names) - MOST_FLAGS} more" if len(names) > MOST_FLAGS else ""
+            named = ", ".join(f"`{each}`" for each in names[:MOST_FLAGS]) + more
+            raise Refused(
+                f"the approved plan was made {made} {named}",
+                hint=f"run `apply` {made} the same, if that is what was reviewed: a plan file cannot ask for it",
+            )
+
+
+def require_recent(approved: Plan, now: date) -> None:
+    """Raise `Refused` for a plan file whose `today` no review explains; `now` is the UTC date.
+
+    The day decides which partitions of a range exist. A file may bring that of the last weeks; a day to come would
+    create batches that nobody declared yet, and one long past is an old file.
+    """
+    if now - LONGEST_REVIEW <= approved.today <= now:
+        return
+    when = "which is still to come" if approved.today > now else f"more than {LONGEST_REVIEW.days} days ago"
+    raise Refused(
+        f"the plan file was made for {approved.today}, {when}",
+        hint=f"make a new plan, or pass `--today {approved.today}` if that day is meant",
     )
-    for flag, was, is_ in flags:
-        if was != is_:
-            made = "with" if was else "without"
-            raise Refused(f"the approved plan was made {made} `{flag}`", hint=f"run `apply` {made} it as well")
+
+
+def _without_finished(approved: Plan, now: Plan) -> Plan:
+    """The plan of now without the replacements that `--replace` asks for again, though the approved ones are done."""
+    asked = {change.address: change for change in approved.changes if change.address in now.replaced}
+    finished = {
+        change.address
+        for change in now.changes
+        if (was := asked.get(change.address)) is not None
+        and change.before is not None
+        and not change.before.deposed
+        and was.creates
+        and _is_made(was, change.before)
+    }
+    left = tuple([change for change in now.changes if change.address not in finished])
+    return replace(now, changes=left) if finished else now
 
 
 def _is_covered(now: Change, approved: Mapping[str, Change]) -> bool:
@@ -104,7 +168,9 @@ def _is_covered(now: Change, approved: Mapping[str, Change]) -> bool:
 
 def is_no_more(approved: Change, now: Change) -> bool:
     """Whether the change of now is the approved one, or what is left of it."""
-    is_same = now.effect == approved.effect
+    if not _withdraws_no_more(approved, now):
+        return False
+    is_same = now.effect == _with_verbs_of(now, approved).effect
     if is_same and now.before == approved.before:
         return True
     if is_same and now.action is not Action.UPDATE:
@@ -130,9 +196,21 @@ def _is_rest(approved: Change, now: Change) -> bool:
 
 
 def _asks_no_more(approved: Change, now: Change) -> bool:
-    """Whether all that is withdrawn, renamed or tagged was approved."""
+    """Whether all that is renamed, tagged or completed was approved."""
     same_move = now.previous_address in {None, approved.previous_address}
-    return same_move and not now.retags and set(now.withdraw) <= set(approved.withdraw)
+    return same_move and not now.retags and now.completes <= approved.completes
+
+
+def _withdraws_no_more(approved: Change, now: Change) -> bool:
+    """Whether the approved verbs cover each batch that is withdrawn now."""
+    verbs = dict(approved.withdraw)
+    return all(each.id in verbs and each.verb in COVERED[verbs[each.id]] for each in now.withdraw)
+
+
+def _with_verbs_of(now: Change, approved: Change) -> Change:
+    """The approved change with the verbs of now, which are bounded apart, if it withdraws the same batches."""
+    same = [each.id for each in approved.withdraw] == [each.id for each in now.withdraw]
+    return replace(approved, withdraw=now.withdraw) if same else approved
 
 
 def _is_rest_of_removal(approved: Change, now: Change) -> bool:

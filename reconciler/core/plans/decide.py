@@ -9,16 +9,22 @@ from reconciler.core.batch import DEFAULT_FORMAT, STATUS_CLASSES, OnRemove, Reco
 from reconciler.core.identity import ExternalIds
 from reconciler.core.plans import content
 from reconciler.core.plans.observation import DEAD
-from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Reason
+from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Reason, Withdrawal, WithdrawVerb, verb_for
 from reconciler.core.plans.prior import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.core.batch import Desired, Json, Observed
     from reconciler.core.identity import Identity
     from reconciler.core.plans.observation import Observation
     from reconciler.core.plans.prior import Prior
 
 Decision = Change | Conflict | None
+
+if TYPE_CHECKING:
+    Status = Callable[[str], StatusClass | None]
+    """What Catalog shows of a batch by id; None: it was not asked."""
 
 GONE_WORDS = {
     StatusClass.MISSING: "missing",
@@ -119,7 +125,9 @@ def _is_own(external_id: str, record: Record) -> bool:
     return ids.generation(record.external_id) in {1, record.generation}
 
 
-def decide(identity: Identity, desired: Desired, prior: Prior | None, *, forced: bool, next_free: int) -> Decision:
+def decide(
+    identity: Identity, desired: Desired, prior: Prior | None, *, forced: bool, next_free: int, status: Status
+) -> Decision:
     """The row of the table for a declared address.
 
     `next_free` is the first generation whose external id no batch carries; `forced` is `--replace`.
@@ -128,22 +136,27 @@ def decide(identity: Identity, desired: Desired, prior: Prior | None, *, forced:
         return _create(identity, desired, next_free)
     record = prior.record
     differences = differing(desired, record, prior.observed)
+    deposed = _deposed(prior, status)
     recreation = _recreation(desired, prior, differences)
     if recreation is not None:
-        deposed = record.deposed + prior.deposed
         after = _next(identity, desired, max(next_free, record.generation + 1), deposed)
         replays = tuple(desired.spec.get("replaces", ()))
         return _change(Action.CREATE, prior, recreation, after, predecessors=replays, withdraw=deposed)
     if _is_gone(prior):
-        return _left_to_record(desired, prior)
+        return _left_to_record(desired, prior, deposed)
     if content.needs_another_batch(desired, record, status_of(prior)):
         differences |= {"files"}
     if forced or differences - {"tags", "on_remove"}:
-        return _replacement(identity, desired, prior, differences, forced=forced, next_free=next_free)
+        return _replacement(identity, desired, prior, deposed, differences, forced=forced, next_free=next_free)
     target = content.target(desired, record, status_of(prior))
     if differences or (target is not record and target != record):
-        return _update(desired, prior, differences, target)
-    return _left_to_record(desired, prior)
+        return _update(desired, prior, deposed, differences, target)
+    return _left_to_record(desired, prior, deposed)
+
+
+def _deposed(prior: Prior, status: Status) -> tuple[Withdrawal, ...]:
+    """The earlier generations that still have to go."""
+    return tuple([Withdrawal(batch, verb_for(status(batch))) for batch in prior.record.deposed + prior.deposed])
 
 
 def _create(identity: Identity, desired: Desired, generation: int) -> Change:
@@ -173,6 +186,7 @@ def _replacement(
     identity: Identity,
     desired: Desired,
     prior: Prior,
+    withdraw: tuple[Withdrawal, ...],
     differences: frozenset[str],
     *,
     forced: bool,
@@ -183,21 +197,20 @@ def _replacement(
     if problem is not None:
         return problem
     generation = max(next_free, record.generation + 1)
-    deposed = record.deposed + prior.deposed
     predecessors: tuple[str, ...] = ()
     if status_of(prior) is StatusClass.DONE:
         predecessors = (record.id,)
     else:
-        deposed = (*deposed, record.id)
+        withdraw = (*withdraw, Withdrawal(record.id, verb_for(status_of(prior))))
         predecessors = tuple(desired.spec.get("replaces", ()))
     only_files = Reason.FILES_CHANGED if differences <= {"files", "tags", "on_remove"} else Reason.SPEC_CHANGED
     return _change(
         Action.REPLACE,
         prior,
         Reason.REQUESTED if forced else only_files,
-        _next(identity, desired, generation, deposed),
+        _next(identity, desired, generation, withdraw),
         predecessors=predecessors,
-        withdraw=deposed,
+        withdraw=withdraw,
     )
 
 
@@ -240,7 +253,9 @@ def _replace_problem(desired: Desired, prior: Prior, differences: frozenset[str]
     return None
 
 
-def _update(desired: Desired, prior: Prior, differences: frozenset[str], target: Record) -> Change:
+def _update(
+    desired: Desired, prior: Prior, deposed: tuple[Withdrawal, ...], differences: frozenset[str], target: Record
+) -> Change:
     spec = prior.record.spec
     if "tags" in differences:
         spec = Spec(**spec)
@@ -252,7 +267,7 @@ def _update(desired: Desired, prior: Prior, differences: frozenset[str], target:
         address=desired.address,
         on_remove=desired.lifecycle.on_remove,
         spec=spec,
-        deposed=prior.record.deposed + prior.deposed,
+        deposed=tuple([each.id for each in deposed]),
         files=target.files,
         begun=target.begun,
         stage=target.stage,
@@ -264,24 +279,28 @@ def _update(desired: Desired, prior: Prior, differences: frozenset[str], target:
     action = Action.UPDATE
     if prior.origin is not Origin.STATE:
         action, reason = ENTRIES[prior.origin]
-    return replace(_change(action, prior, reason, after, withdraw=after.deposed), retags=retags)
+    return replace(_change(action, prior, reason, after, withdraw=deposed), retags=retags)
 
 
-def _left_to_record(desired: Desired, prior: Prior) -> Decision:
+def _left_to_record(desired: Desired, prior: Prior, deposed: tuple[Withdrawal, ...]) -> Decision:
     """Nothing differs: no change, or one that only writes down what was found."""
-    deposed = prior.record.deposed + prior.deposed
     if not deposed and prior.origin is Origin.STATE and prior.previous_address is None:
         return None
-    after = replace(prior.record, address=desired.address, deposed=deposed)
+    after = replace(prior.record, address=desired.address, deposed=tuple([each.id for each in deposed]))
     if prior.origin is not Origin.STATE:
         action, reason = ENTRIES[prior.origin]
         return _change(action, prior, reason, after, withdraw=deposed)
     if deposed:
-        return _change(Action.DELETE, prior, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
+        action = Action.UPDATE if _are_gone(deposed) else Action.DELETE
+        return _change(action, prior, Reason.UNFINISHED_REPLACEMENT, after, withdraw=deposed)
     return _change(Action.MOVE, prior, Reason.MOVED, after)
 
 
-def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[str, ...]) -> Record:
+def _are_gone(withdraw: tuple[Withdrawal, ...]) -> bool:
+    return all(each.verb is WithdrawVerb.NONE for each in withdraw)
+
+
+def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[Withdrawal, ...]) -> Record:
     return Record(
         address=desired.address,
         id="",
@@ -290,7 +309,7 @@ def _next(identity: Identity, desired: Desired, generation: int, deposed: tuple[
         generation=generation,
         on_remove=desired.lifecycle.on_remove,
         spec=desired.spec,
-        deposed=deposed,
+        deposed=tuple([each.id for each in deposed]),
         files=desired.content or (),
         stage=Stage.COMPLETED if desired.complete else Stage.OPEN,
     )
@@ -303,7 +322,7 @@ def _change(
     after: Record | None,
     *,
     predecessors: tuple[str, ...] = (),
-    withdraw: tuple[str, ...] = (),
+    withdraw: tuple[Withdrawal, ...] = (),
 ) -> Change:
     return Change(
         action=action,
@@ -317,16 +336,16 @@ def _change(
     )
 
 
-def decide_removed(prior: Prior, *, destroy: bool) -> Change | Conflict:
+def decide_removed(prior: Prior, *, destroy: bool, status: Status) -> Change | Conflict:
     """The row of the table for a record without a declaration."""
     record = prior.record
     wanted = OnRemove.DELETE if destroy else record.on_remove
     reason = Reason.DESTROY if destroy else Reason.NOT_DECLARED
     if wanted is OnRemove.FORGET:
         return _change(Action.FORGET, prior, reason, None)
-    gone = prior.status in DEAD or prior.status is StatusClass.FAILED
-    if gone and not record.deposed:
-        return _change(Action.FORGET, prior, Reason.ALREADY_GONE, None)
+    withdraw = (*_deposed(prior, status), Withdrawal(record.id, verb_for(prior.status)))
+    if _are_gone(withdraw):
+        return _change(Action.FORGET, prior, Reason.ALREADY_GONE, None, withdraw=withdraw)
     if prior.status in {StatusClass.IN_FLIGHT, StatusClass.STUCK}:
         return Conflict(
             record.address,
@@ -334,7 +353,6 @@ def decide_removed(prior: Prior, *, destroy: bool) -> Change | Conflict:
             "plan again when the batch is done, or leave it out with `--target`",
             (record.id,),
         )
-    withdraw = record.deposed if gone else (*record.deposed, record.id)
     return _change(Action.DELETE, prior, reason, None, withdraw=withdraw)
 
 

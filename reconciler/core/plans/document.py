@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 
     from reconciler.core.plans.plan import Change, Conflict, Drift, Orphan, Plan
 
-FORMAT_VERSION = "1.0"
-"""Major and minor; a new major means that old readers must refuse."""
+FORMATS = ("1.0", "1.1")
+"""Major and minor, lowest first: a plan is written in the lowest one that can say what it does. Reconciler 0.1.0 reads
+the first alone, which does not know by which verb a batch goes, nor that one that exists is completed."""
+
+
+def format_of(plan: Plan) -> str:
+    """The lowest format that can say what a plan does."""
+    says_more = any(each.withdraw or (each.completes and not each.creates) for each in plan.changes)
+    return FORMATS[says_more]
+
 
 TYPE: Literal["aep_batch"] = "aep_batch"
 
@@ -159,7 +167,7 @@ class Head(TypedDict):
     destroys_all: bool
     digest: Sha256
     environment: Text
-    format_version: Literal["1.0"]
+    format_version: Literal["1.0", "1.1"]
     how: str
     org: Text
     project: Text
@@ -193,7 +201,7 @@ def head_of(plan: Plan) -> dict[str, Any]:
         "destroys_all": plan.destroys_all,
         "digest": plan.digest,
         "environment": who.environment,
-        "format_version": FORMAT_VERSION,
+        "format_version": format_of(plan),
         "how": plan.how,
         "org": who.org,
         "project": who.project,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, NotRequired
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -81,6 +81,37 @@ class Reason(StrEnum):
     FILES_CHANGED = "its files changed, and it takes no others"
 
 
+class WithdrawVerb(StrEnum):
+    """What is asked of AEP for a batch that is to go (aep-api.md §5.3); what is replayed goes by itself."""
+
+    ABORT = "abort"
+    REVERT = "revert"
+    NONE = "none"
+    """Nothing: it holds no data and never will. Only the record goes."""
+    UNKNOWN = "unknown"
+    """Catalog was not asked: it is aborted if it is still open then, and never reverted."""
+
+
+class Withdrawal(NamedTuple):
+    """A batch that is to go, and how: the verb is decided by what Catalog shows when the plan is made."""
+
+    id: Text
+    verb: WithdrawVerb
+
+
+def verb_for(status: StatusClass | None) -> WithdrawVerb:
+    """How a batch of this class goes; one that AEP is still loading is reverted once it is done. None: not asked."""
+    match status:
+        case None:
+            return WithdrawVerb.UNKNOWN
+        case StatusClass.OPEN:
+            return WithdrawVerb.ABORT
+        case StatusClass.DONE | StatusClass.IN_FLIGHT | StatusClass.STUCK:
+            return WithdrawVerb.REVERT
+        case StatusClass.FAILED | StatusClass.UNFINISHED | StatusClass.WITHDRAWN | StatusClass.MISSING:
+            return WithdrawVerb.NONE
+
+
 class Target(TypedDict):
     """What a batch will be, as far as a change decides it."""
 
@@ -110,7 +141,9 @@ class Effect(TypedDict):
     previous_address: Address | None
     retags: bool
     untags: tuple[str, ...]
-    withdraw: tuple[str, ...]
+    withdraw: tuple[Withdrawal, ...]
+    completes: NotRequired[Literal[True]]
+    """Whether COMPLETE is sent to a batch that exists already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +161,8 @@ class Change:
     """Where the record stands now, when the manifests moved it."""
     predecessors: tuple[str, ...] = ()
     """Batches that the new one replays: ids, and addresses, whose batch is looked up when the change is made."""
-    withdraw: tuple[str, ...] = ()
-    """Batches to abort or revert once the rest is done; their status at that moment decides which of both."""
+    withdraw: tuple[Withdrawal, ...] = ()
+    """Batches to abort or revert once the rest is done. One that is otherwise at that moment is left as it is."""
     retags: bool = False
     """Whether the batch's own tags are written."""
 
@@ -153,6 +186,12 @@ class Change:
         return wanted and (self.creates or self.before is None or self.before.stage is not Stage.COMPLETED)
 
     @property
+    def destroys(self) -> tuple[str, ...]:
+        """The batches that are aborted, reverted or, by a replay, deactivated: ids, and addresses that are replayed."""
+        withdrawn = [each.id for each in self.withdraw if each.verb is not WithdrawVerb.NONE]
+        return tuple(dict.fromkeys((*withdrawn, *self.predecessors)))
+
+    @property
     def untags(self) -> tuple[str, ...]:
         """The names of own tags that are taken off the batch."""
         if not self.retags or self.before is None or self.after is None:
@@ -162,7 +201,7 @@ class Change:
     @property
     def effect(self) -> Effect:
         """What the change does and nothing else: the same effect is the same approval."""
-        return {
+        effect: Effect = {
             "action": self.action,
             "address": self.address,
             "previous_address": self.previous_address,
@@ -173,6 +212,9 @@ class Change:
             "withdraw": self.withdraw,
             "retags": self.retags,
         }
+        if self.completes and not self.creates:  # of a new batch, `after` says it
+            effect["completes"] = True
+        return effect
 
 
 def _target(after: Record) -> Target:
@@ -235,7 +277,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The counts of the summary line; a replacement counts as one add and one destroy."""
+    """The counts of the summary line; `destroy` counts batches: a replacement is one add and at least one destroy."""
 
     add: int = 0
     change: int = 0
@@ -285,11 +327,10 @@ class Plan:
     def summary(self) -> Summary:
         """The counts."""
         count = Counter(change.action for change in self.changes)
-        withdrawn = sum(1 for c in self.changes if c.withdraw and c.action not in {Action.DELETE, Action.REPLACE})
         return Summary(
             add=count[Action.CREATE] + count[Action.REPLACE],
             change=count[Action.UPDATE],
-            destroy=count[Action.DELETE] + count[Action.REPLACE] + withdrawn,
+            destroy=sum(len(each.destroys) for each in self.changes if each.withdraw or each.predecessors),
             imported=count[Action.IMPORT],
             adopt=count[Action.ADOPT],
             forget=count[Action.FORGET],

@@ -12,7 +12,7 @@ from reconciler.core.diagnostics import Place
 from reconciler.core.errors import Refused
 from reconciler.core.identity import Identity
 from reconciler.core.plans.document import (
-    FORMAT_VERSION,
+    FORMATS,
     PlanDocument,
     change_entry,
     conflict_entry,
@@ -50,7 +50,9 @@ def parse_plan(data: bytes) -> Plan:
         _check(plan, written)
     except LineError as error:
         raise Refused(
-            "the plan file is not as `plan --out` wrote it: it was changed or damaged", detail=str(error), hint=AGAIN
+            "the plan file is not as `plan --out` wrote it: it was changed or damaged, or an older reconciler made it",
+            detail=str(error),
+            hint=AGAIN,
         ) from error
     return plan
 
@@ -59,7 +61,7 @@ def _document(data: bytes) -> tuple[str, Object]:
     """The text of the file and the JSON object that it is."""
     if len(data) > MAX_BYTES:
         raise Refused(
-            f"the plan file has {len(data)} bytes, and more than {MAX_BYTES} are not read",
+            f"the plan file has more than {MAX_BYTES} bytes, and so many are not read",
             hint="narrow the plan with `--target`",
         )
     try:
@@ -74,12 +76,12 @@ def _document(data: bytes) -> tuple[str, Object]:
 
 def _check_version(written: Object) -> None:
     version = written.get("format_version")
-    if version == FORMAT_VERSION:
+    if version in FORMATS:
         return
     if not isinstance(version, str):
         raise Refused("this is not a plan file: it has no `format_version`", hint=AGAIN)
     raise Refused(
-        f"the plan file has format {version[:20]}, and this reconciler reads {FORMAT_VERSION}",
+        f"the plan file has format {version[:20]}, and this reconciler reads {' and '.join(FORMATS)}",
         hint="plan and apply with one version of reconciler",
     )
 

@@ -39,11 +39,6 @@ class Scope:
         return None if self.destroy or self.refresh_only else self.targets
 
 
-def scope_of(plan: Plan) -> Scope:
-    """What a plan was asked to look at: an apply of it looks at the same."""
-    return Scope(Globs(plan.targets), frozenset(plan.replaced), plan.destroys_all, plan.refresh_only)
-
-
 @dataclass(frozen=True, slots=True)
 class PlanInputs:
     """The three sides that are compared. `observation` is None when Catalog was not asked (`--no-refresh`)."""
@@ -210,7 +205,7 @@ class _Planner:
             return
         forced = desired.address in self.scope.replace
         free = next_free(record, carriers)
-        decision = decide(self.inputs.identity, desired, prior, forced=forced, next_free=free)
+        decision = decide(self.inputs.identity, desired, prior, forced=forced, next_free=free, status=self._status)
         if isinstance(decision, Conflict):
             self.conflicts.append(decision)
         elif decision is not None:
@@ -222,6 +217,11 @@ class _Planner:
         record = self.records.get(desired.address)
         previous = self.previous.get(desired.address)
         return Prior(record, None, None, previous_address=previous) if record else None
+
+    def _status(self, batch: str) -> StatusClass | None:
+        """What Catalog shows of a batch; None where it was not asked."""
+        observation = self.inputs.observation
+        return observation.status_class(batch) if observation and batch not in observation.trusted else None
 
     def _note(self, drift: Drift | None) -> None:
         if drift is not None:
@@ -235,7 +235,7 @@ class _Planner:
         observed = observation.by_id.get(record.id) if observation else None
         status = observation.status_class(record.id) if observation and observation.was_asked_for(record) else None
         prior = Prior(record, status, observed, previous_address=self.previous.get(address))
-        decision = decide_removed(prior, destroy=self.scope.destroy)
+        decision = decide_removed(prior, destroy=self.scope.destroy, status=self._status)
         if isinstance(decision, Conflict):
             self.conflicts.append(decision)
         else:

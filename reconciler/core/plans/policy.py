@@ -47,13 +47,20 @@ def check_conflicts(plan: Plan) -> Refused | None:
 
 
 def check_limits(plan: Plan, limits: Limits) -> Refused | None:
-    """Why the plan goes beyond what its project allows; None when it does not."""
+    """Why the plan goes beyond what its project allows; None when it does not.
+
+    Batches are counted. A replacement is one new batch for the one that stood at its address, whether that is aborted
+    or deactivated by a replay: `limits.replace`. Every other batch that is aborted, reverted or deactivated counts for
+    `limits.delete`: those of addresses that go, earlier generations that are still there, and what `replaces` names.
+    With `delete: 0` a plan takes data away only from the very addresses that it replaces.
+    """
     summary = plan.summary
     replaced = sum(1 for change in plan.changes if change.action is Action.REPLACE)
+    own = sum(1 for c in plan.changes if c.action is Action.REPLACE and c.before and c.before.id in c.destroys)
     counts = (
         ("create", summary.add - replaced, limits.create),
         ("replace", replaced, limits.replace),
-        ("delete", summary.destroy - replaced, limits.delete),
+        ("delete", summary.destroy - own, limits.delete),
     )
     beyond = [
         f"it would {verb} {count}, and `limits.{verb}` in the project file is {limit}"

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.core.batch import Desired, File, Lifecycle, OnRemove, Record, Spec, Stage
 from reconciler.core.plans.approval import is_no_more
-from reconciler.core.plans.plan import Action, Change, Plan
+from reconciler.core.plans.plan import Action, Change, Plan, Withdrawal, WithdrawVerb
 from reconciler.core.states.journal import Done, Encoder, JournalHeader, Staged, Uploaded, Uploading, decode
 from reconciler.core.states.replay import replay
 from reconciler.core.states.state import State, dump, parse
@@ -61,7 +61,11 @@ def test_a_changed_file_of_an_open_batch_is_uploaded_again() -> None:
 @pytest.mark.parametrize("holds", [known(A, B), known(A, begun=(B,))])
 def test_a_removed_file_of_an_open_batch_needs_another_batch(holds: Record) -> None:
     change = only(plan_of([wanted(A)], [holds], [observed()]))
-    assert (change.action, change.withdraw, change.predecessors) == (Action.REPLACE, ("B1",), ())
+    assert (change.action, change.withdraw, change.predecessors) == (
+        Action.REPLACE,
+        (Withdrawal("B1", WithdrawVerb.ABORT),),
+        (),
+    )
     assert change.uploads == (A,)
 
 

@@ -10,7 +10,7 @@ from reconciler.core.address import Globs
 from reconciler.core.batch import STATUS_CLASSES, Lifecycle, OnRemove, Spec, StatusClass
 from reconciler.core.diagnostics import Place
 from reconciler.core.manifests.project import Import, Move
-from reconciler.core.plans.plan import Action, Reason
+from reconciler.core.plans.plan import Action, Reason, Withdrawal, WithdrawVerb
 from reconciler.core.plans.planner import Scope
 from tests.examples import ADDRESS, DATASET, WHO, desired, observed, plan_of, recorded
 
@@ -264,7 +264,7 @@ def test_other_differences_of_an_open_batch_replace_it_and_abort_the_old() -> No
     plan = plan_of([desired(spec=Spec(format="csv"))], [recorded(spec=Spec(format="json"))], [observed()])
     (change,) = plan.changes
     assert change.action is Action.REPLACE
-    assert change.withdraw == ("B1",)
+    assert change.withdraw == (Withdrawal("B1", WithdrawVerb.ABORT),)
     assert change.predecessors == ()
     assert change.after is not None
     assert change.after.generation == 2
@@ -309,7 +309,7 @@ def test_a_replacement_that_died_halfway_is_finished() -> None:
     known = recorded(id="B2", generation=2, deposed=("B1",))
     (change,) = plan_of([desired()], [known], [observed("B1"), observed("B2", generation=2)]).changes
     assert change.action is Action.DELETE
-    assert change.withdraw == ("B1",)
+    assert change.withdraw == (Withdrawal("B1", WithdrawVerb.ABORT),)
     assert change.after is not None
 
 
@@ -318,7 +318,7 @@ def test_a_lost_record_of_a_later_generation_is_adopted_and_the_open_old_one_abo
     assert change.action is Action.ADOPT
     assert change.after is not None
     assert (change.after.id, change.after.generation) == ("B2", 2)
-    assert change.withdraw == ("B1",)
+    assert change.withdraw == (Withdrawal("B1", WithdrawVerb.ABORT),)
 
 
 def test_moved_renames_the_record() -> None:
@@ -375,7 +375,8 @@ def test_removed_is_deleted_when_the_record_says_so(status: str) -> None:
     plan = plan_of([], [recorded(on_remove=OnRemove.DELETE)], [observed(status=status)])
     (change,) = plan.changes
     assert change.action is Action.DELETE
-    assert change.withdraw == ("B1",)
+    verb = WithdrawVerb.ABORT if status == "loading" else WithdrawVerb.REVERT
+    assert change.withdraw == (Withdrawal("B1", verb),)
     assert plan.summary.destroy == 1
 
 

@@ -139,6 +139,39 @@ def destroy() -> Plan:
     return plan_of([], known, seen, scope=Scope(targets=Globs(("loyalty",)), destroy=True))
 
 
+def withdrawals() -> Plan:
+    """Batches that go, each by its verb: earlier generations, loaded ones, one that AEP still loads, replayed ones."""
+    wanted = [
+        desired("loyalty/deposing", spec=CRM),
+        desired("loyalty/half-done"),
+        desired("loyalty/loaded-meanwhile"),
+        desired("loyalty/merging", spec=Spec(replaces=["loyalty/part", "01OTHER"])),
+        desired("loyalty/part"),
+    ]
+    sides = [
+        (recorded("loyalty/deposing", "THIRD", generation=3, deposed=("FIRST", "SECOND")), "loading"),
+        (recorded("loyalty/half-done", "AFTER", generation=2, deposed=("BEFORE",)), "loading"),
+        (recorded("loyalty/loaded-meanwhile", "KEPT", generation=2, deposed=("LOADED",)), "success"),
+        (recorded("loyalty/part", "PART"), "success"),
+        (recorded("loyalty/removed", "DONE", on_remove=OnRemove.DELETE), "success"),
+    ]
+    seen = [
+        *(observed(r.id, status, address=r.address, generation=r.generation) for r, status in sides),
+        observed("FIRST", "loading", address="loyalty/deposing"),
+        observed("SECOND", "staging", address="loyalty/deposing", generation=2),
+        observed("BEFORE", "aborted", address="loyalty/half-done"),
+        observed("LOADED", "success", address="loyalty/loaded-meanwhile"),
+    ]
+    return plan_of(wanted, [record for record, _ in sides], seen)
+
+
+def unread() -> Plan:
+    """A plan that has not read Catalog cannot say by which verb a batch goes."""
+    wanted = [desired("loyalty/changed", spec=CRM)]
+    known = [recorded("loyalty/changed", "A"), recorded("loyalty/removed", "B", on_remove=OnRemove.DELETE)]
+    return plan_of(wanted, known, None)
+
+
 def hostile() -> Plan:
     """Text of others that tries to be markup, a command, or something else than it is."""
     wanted = [
@@ -162,5 +195,7 @@ def hostile() -> Plan:
 
 EXAMPLES: dict[str, Callable[[], Plan]] = {
     example.__name__.replace("_", "-"): example
-    for example in (every_action, ranges, more_ranges, trouble, nothing, refresh_only, destroy, hostile)
+    for example in (
+        *(every_action, ranges, more_ranges, trouble, nothing, refresh_only, destroy, withdrawals, unread, hostile),
+    )
 }

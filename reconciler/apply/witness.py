@@ -1,0 +1,235 @@
+"""Looks at a batch right before something is done to it: it must be the recorded one, and as the plan found it.
+
+A plan is minutes old when the turn of its last change comes, and a record is a claim (`core.claim`). So a look here
+precedes each ABORT, REVERT and COMPLETE, each change of tags, each replay, and the first upload into a batch that this
+run did not make. What is otherwise than was approved raises `Refused`: its address fails, and nothing is sent for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.apply.run import Stopped
+from reconciler.core.batch import Stage, StatusClass
+from reconciler.core.claim import contradiction
+from reconciler.core.errors import Refused
+from reconciler.core.identity import split_generation
+from reconciler.core.plans.plan import Withdrawal, WithdrawVerb, verb_for
+from reconciler.core.states.journal import Void
+from reconciler.ports import Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from reconciler.apply.run import Run
+    from reconciler.core.batch import Observed, Record
+    from reconciler.core.plans.plan import Change
+
+MOST_EARLIER = 50
+"""Earlier generations of an address whose external ids are asked for when a batch is not found by its id."""
+
+PLAN_AGAIN = "nothing was sent for it; run `reconciler plan` again, and have what it shows now reviewed"
+CORRECT = "nothing was done to it; compare both, then correct the record with `reconciler import ADDRESS BATCH_ID`"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What Catalog shows right now."""
+
+    batch: Observed | None
+    """None: neither its id nor its external id shows it."""
+    others: tuple[Observed, ...]
+    """Other batches with an external id that was asked for."""
+
+
+async def look(run: Run, batch: str, external_ids: Collection[str], *, patience: float) -> Sight:
+    """Look for a batch by external id and, where that does not show it, by id; needs a slot.
+
+    `patience` is for how many seconds absence proves nothing. Raises `PlatformError`, and `Stopped` before they are
+    over.
+    """
+    catalog, left, delay = run.platform.catalog, patience, run.pace.first_look
+    while True:
+        carriers = {each.id: each for each in await catalog.batches_by_external_id(external_ids)}
+        found = carriers.pop(batch, None) or (await catalog.batches_by_id([batch])).get(batch)
+        if found is not None or left <= 0:
+            return Sight(found, tuple(carriers.values()))
+        if run.stop.is_over:
+            raise Stopped
+        pause = min(delay, left)
+        await run.slots.sleep(pause)
+        left, delay = left - pause, min(delay * 2, run.pace.longest_look)
+
+
+async def look_at(run: Run, record: Record) -> Observed:
+    """The recorded batch, before it is written to. Raises `Refused` when it is gone or another one, as `look` else."""
+    seen = (await look(run, record.id, [record.external_id], patience=run.pace.settle)).batch
+    if seen is None:
+        raise Refused(f"Catalog does not show batch `{record.id}`, so nothing was done to it", hint="run again")
+    return _checked(run, record, seen)
+
+
+def _checked(run: Run, record: Record, seen: Observed) -> Observed:
+    otherwise = contradiction(run.identity, record, seen)
+    if otherwise is not None:
+        raise Refused(f"batch `{seen.id}` {otherwise}", hint=CORRECT)
+    return seen
+
+
+async def look_before_upload(run: Run, record: Record) -> None:
+    """Raise `Refused` unless a batch that this run did not make is the recorded one, and still open."""
+    seen = await look_at(run, record)
+    if seen.status_class is not StatusClass.OPEN:
+        raise _turned(seen, "takes no more files")
+
+
+async def look_before_complete(run: Run, record: Record, replays: Collection[str] | None) -> None:
+    """Raise `Refused` unless the batch is the recorded one, alive, and replays what it is to replay.
+
+    Without `replays` it was made by an earlier run, which recorded it once it had read the replay back.
+    """
+    seen = await look_at(run, record)
+    problem = understood(seen, seen.predecessors if replays is None else replays)
+    if problem is not None:
+        raise problem
+    if record.stage is Stage.OPEN and verb_for(seen.status_class) is WithdrawVerb.NONE:
+        raise _turned(seen, "cannot be completed")
+
+
+def _turned(seen: Observed, what: str) -> Refused:
+    return Refused(
+        f"batch `{seen.id}` is `{seen.status}` now and {what}", hint="see with `reconciler plan` what became of it"
+    )
+
+
+# -- batches that go
+
+
+async def is_due(run: Run, change: Change, withdrawal: Withdrawal) -> bool:
+    """Whether the batch still has to be withdrawn as was approved; one that is gone by two witnesses has not.
+
+    Raises `Refused` when it is another batch, or is otherwise than was approved.
+    """
+    owner = change.after or change.before
+    assert owner is not None  # a change that withdraws has a record
+    before = change.before
+    record = before if before is not None and before.id == withdrawal.id else None
+    external_ids = _earlier(run, owner) if record is None else [record.external_id]
+    patience = 0.0 if withdrawal.verb is WithdrawVerb.NONE else run.pace.settle
+    seen = (await look(run, withdrawal.id, external_ids, patience=patience)).batch
+    status = seen.status_class if seen is not None else StatusClass.MISSING
+    now = verb_for(status)
+    if seen is None or now is WithdrawVerb.NONE:
+        return False
+    _checked(run, record or _as_earlier(run, owner, seen), seen)
+    approved = WithdrawVerb.ABORT if withdrawal.verb is WithdrawVerb.UNKNOWN else withdrawal.verb
+    if now is not approved:
+        done = {WithdrawVerb.ABORT: "aborted", WithdrawVerb.REVERT: "reverted"}
+        was = f"was to be {done[approved]}" if approved in done else "was gone"
+        raise Refused(f"batch `{seen.id}` {was}, and is `{seen.status}` now", hint=PLAN_AGAIN)
+    if status is not StatusClass.OPEN and status is not StatusClass.DONE:
+        raise Refused(
+            f"batch `{seen.id}` is being processed by AEP and cannot be withdrawn now",
+            hint="run again when it is done",
+        )
+    return True
+
+
+def _bases(run: Run, record: Record) -> set[str]:
+    """What the external ids of earlier generations begin with."""
+    return {split_generation(record.external_id)[0], run.identity.external_ids(record.address).base}
+
+
+def _earlier(run: Run, record: Record) -> list[str]:
+    generations = range(max(1, record.generation - MOST_EARLIER), record.generation)
+    ends = ("", *(f".{each}" for each in generations))
+    return sorted(f"{base}{end}" for base in _bases(run, record) for end in ends)
+
+
+def _as_earlier(run: Run, owner: Record, seen: Observed) -> Record:
+    """The record that an earlier generation had. Raises `Refused` for a batch that was none."""
+    external_id = seen.external_id or ""
+    base, generation = split_generation(external_id)
+    bases = _bases(run, owner)
+    is_earlier = base in bases and generation is not None and generation < owner.generation
+    if not (is_earlier or external_id in bases):
+        raise Refused(
+            f"batch `{seen.id}` has external id `{external_id}`, so it is no earlier batch of `{owner.address}`",
+            hint="nothing was done to it; if it has to go, abort or revert it by hand, then run again",
+        )
+    dataset = next(iter(sorted(seen.datasets)), owner.dataset)  # a replacement may change the dataset
+    return replace(owner, id=seen.id, external_id=external_id, dataset=dataset)
+
+
+async def look_ahead(run: Run, change: Change, replays: Collection[str]) -> tuple[Withdrawal, ...]:
+    """Look at all that a chain will change beside its new batch, before its first request; what is still to be done.
+
+    Data would be loaded twice if a create came first, and the old batch proved not to be what it was only then.
+    """
+    due = tuple([each for each in change.withdraw if await is_due(run, change, each)])
+    old = change.before
+    if not change.creates or old is None:
+        return due
+    if old.id in replays:
+        seen = await look_at(run, old)
+        if seen.status_class is not StatusClass.DONE:
+            raise Refused(f"batch `{old.id}` was to be replayed, and is `{seen.status}` now", hint=PLAN_AGAIN)
+    elif old.id not in {each.id for each in change.withdraw}:
+        await is_due(run, change, Withdrawal(old.id, WithdrawVerb.NONE))
+    elif old.id not in {each.id for each in due}:
+        await _never_loaded(run, old)
+    return due
+
+
+async def _never_loaded(run: Run, old: Record) -> None:
+    """Raise `Refused` where a batch that was to be aborted was loaded meanwhile: what holds its data is not known."""
+    seen = (await look(run, old.id, [old.external_id], patience=0.0)).batch
+    if seen is not None and seen.status_class is StatusClass.WITHDRAWN:
+        raise Refused(f"batch `{old.id}` was to be aborted, and is `{seen.status}` now", hint=PLAN_AGAIN)
+
+
+# -- replays
+
+
+def understood(seen: Observed, replays: Collection[str]) -> Refused | None:
+    """Why AEP does not replay exactly these batches (aep-api.md §16.1); None if it does."""
+    if set(seen.predecessors) == set(replays) and not seen.odd_predecessors:
+        return None
+    shown = ", ".join(f"`{each}`" for each in seen.odd_predecessors or seen.predecessors) or "none"
+    intended = ", ".join(f"`{each}`" for each in replays) or "none"
+    return Refused(
+        f"batch `{seen.id}` was to replay {intended}, and Catalog shows {shown}: the data would be there twice",
+        detail="an id with `$` counts as not understood" if seen.odd_predecessors else None,
+        hint="it is not completed, and what it was to replay stays as it is: ask AEP support how this sandbox replays",
+    )
+
+
+async def verify_replay(run: Run, record: Record, replays: Collection[str]) -> None:
+    """Read a new replay back before it is recorded; one that AEP did not understand is aborted. Raises `Refused`."""
+    seen = await look_at(run, record)
+    problem = understood(seen, replays)
+    if problem is None:
+        return
+    if seen.status_class is StatusClass.OPEN:
+        await run.platform.ingestion.act(record.id, Verb.ABORT)
+        await run.ledger.write(Void(record.address, record.generation))
+        problem.hint = f"it was aborted, and what it was to replay stays as it is: {problem.hint}"
+    raise problem
+
+
+async def check_adoption(run: Run, change: Change, record: Record) -> None:
+    """Raise `Refused` where a batch of a run that died would stand beside the data that it was to replay."""
+    intent = run.intents.get(record.address)
+    if intent is not None and intent.external_id == record.external_id:
+        if intent.predecessors:
+            await verify_replay(run, record, intent.predecessors)
+        return
+    displaced = run.ledger.records.get(change.previous_address or record.address)
+    if displaced is None or displaced.id in {record.id, *record.deposed, *record.rivals}:
+        return
+    old = (await look(run, displaced.id, [displaced.external_id], patience=0.0)).batch
+    if old is not None and verb_for(old.status_class) is not WithdrawVerb.NONE:
+        problem = understood(await look_at(run, record), [displaced.id])
+        if problem is not None:
+            raise problem
