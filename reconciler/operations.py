@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from time import time
 from typing import TYPE_CHECKING
 
 from reconciler.apply.engine import carry_out
@@ -248,7 +247,7 @@ def _bookmark(here: Opened, options: Options) -> Bookmark | None:
 
 
 async def _settled(catalog: Catalog, options: Options, intents: Collection[Intent]) -> Settled:
-    return await settle_at_once(catalog, intents, now=time(), settle=options.pace.settle)
+    return await settle_at_once(catalog, intents, settle=options.pace.settle)
 
 
 def _offline(workspace: Workspace, options: Options, here: Opened, records: Mapping[str, Record]) -> Plan:

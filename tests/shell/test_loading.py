@@ -152,7 +152,7 @@ def test_a_file_that_changed_meanwhile_is_an_error_and_the_batch_is_not_complete
 def test_a_completion_in_doubt_is_looked_into() -> None:
     platform, there = here("loaded"), known(FILES[0], stage=Stage.COMPLETING)
     trial = carry(plan_of([wanted(FILES[0])], [there], platform.batches.values()), platform, there)
-    assert platform.calls == ["COMPLETE B1 in doubt"]
+    assert platform.calls == ["external 1", "COMPLETE B1 in doubt"]
     assert trial.records[ADDRESS].stage is Stage.COMPLETED
 
 
