@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -156,10 +157,11 @@ async def _carry_out(
     stop: Stop,
 ) -> Account:
     async with session.store.open_journal() as journal:
+        ledger = Ledger(journal, records)
         run = Run(
             identity=session.declared.identity,
             platform=session.platform,
-            ledger=Ledger(journal, records),
+            ledger=ledger,
             listener=listener,
             stop=stop,
             slots=Slots(options.pace.parallelism, stop),
@@ -168,7 +170,21 @@ async def _carry_out(
             contents=session.declared.contents,
             wait=options.wait,
         )
-        return await carry_out(plan, run)
+        saving = asyncio.create_task(_save_when_stopped(session, ledger, stop))
+        try:
+            return await carry_out(plan, run)
+        finally:
+            saving.cancel()
+            await asyncio.wait([saving])
+
+
+async def _save_when_stopped(session: Session, ledger: Ledger, stop: Stop) -> None:
+    """At the first signal write down what is known, at once: whoever sent it may not wait for what is under way."""
+    await stop.wait()
+    try:
+        session.store.checkpoint(State(session.declared.identity, ledger.snapshot()))
+    except ReconcilerError as error:
+        stop.give_up(error)
 
 
 def check(proposed: Plan, declared: Declared, options: Options) -> None:

@@ -134,6 +134,14 @@ class Store:
             self._clear_journal(state, text_digest)
         return text_digest
 
+    def checkpoint(self, state: State) -> None:
+        """Write the state while the journal is open; the journal stays as it is.
+
+        Its entries may be in that state already: they are facts, and folding one twice is harmless. Raises
+        `StoreFailed`.
+        """
+        self._replace_state(state, is_readable=True)
+
     def replace(self, state: State) -> None:
         """Commit over a state file that cannot be read; a journal that is damaged or of another state is set aside.
 
@@ -150,6 +158,9 @@ class Store:
     def _write_state(self, state: State, *, is_readable: bool) -> str:
         if self._is_journal_open:
             raise RuntimeError("close the journal before the commit")
+        return self._replace_state(state, is_readable=is_readable)
+
+    def _replace_state(self, state: State, *, is_readable: bool) -> str:
         check_identity(state.identity, self.identity, str(self.path))
         data = dump(state)
         with _translated(f"writing `{self.path}`"):

@@ -22,6 +22,8 @@ from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from reconciler.core.batch import Observed, Record
     from reconciler.core.plans.events import Event
     from reconciler.core.plans.plan import Plan
@@ -66,13 +68,14 @@ def carry(
     intents: tuple[Intent, ...] = (),
     settle: float = 0.3,
     stop_after: int | None = None,
+    grace: float = 5.0,
 ) -> Trial:
     records: dict[str, Record] = dict(known or {})
     events: list[Event] = []
     journal = journal or ListJournal()
 
     async def run() -> Account:
-        stop = Stop()
+        stop = Stop(grace)
 
         def listen(event: Event) -> None:
             events.append(event)
@@ -304,6 +307,48 @@ def test_a_stop_lands_what_flies_and_starts_nothing_new() -> None:
     assert trial.account.ending is Ending.INTERRUPTED
     assert len(trial.records) == len(platform.created) == trial.account.created < 100
     assert trial.account.skipped == 100 - trial.account.created
+
+
+@dataclass
+class Hanging(FakePlatform):
+    """A service that never answers one create, whose batch it made."""
+
+    stuck: str = "loyalty/b007"
+
+    async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
+        batch = await super().create(request, about_to_send=about_to_send)
+        if request.marker["reconciler_address"] == [self.stuck]:
+            await asyncio.Event().wait()
+        return batch
+
+
+def test_after_a_stop_what_hangs_is_given_up_and_the_next_run_finds_it() -> None:
+    wanted = [desired(f"loyalty/b{number:03}") for number in range(40)]
+    platform = Hanging()
+    trial = carry(plan_of(wanted), platform, stop_after=20, grace=0.02)
+    assert trial.account.ending is Ending.INTERRUPTED
+    assert [failure.address for failure in trial.account.failures if failure.unknown] == [platform.stuck]
+    assert len(trial.records) == len(platform.created) - 1
+    done = {entry.record.address for entry in trial.journal.entries if isinstance(entry, Done)}
+    opened = [entry for entry in trial.journal.entries if isinstance(entry, Intent) and entry.address not in done]
+    assert [each.address for each in opened] == [platform.stuck]
+    assert set(trial.account.unlooked) == set(trial.records)
+
+
+def test_what_is_cut_while_it_is_written_down_counts_all_the_same() -> None:
+    """The journal writes on what was given to it: the record must not be missing when the journal is cleared."""
+
+    @dataclass
+    class Slow(ListJournal):
+        async def append(self, *entries: Entry) -> None:
+            self.entries.extend(entries)
+            if any(isinstance(entry, Done) and entry.record.address == "loyalty/a" for entry in entries):
+                await asyncio.Event().wait()
+
+    plan = plan_of([desired("loyalty/a"), desired("loyalty/b")])
+    trial = carry(plan, FakePlatform(), journal=Slow(), stop_after=2, grace=0.02)
+    assert trial.account.ending is Ending.INTERRUPTED
+    assert set(trial.records) == {"loyalty/a", "loyalty/b"}
 
 
 def test_a_broken_disk_ends_the_run_and_names_the_ids_that_it_could_not_write() -> None:
