@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import find_live_batch, is_disproved, unsettled_for
+from reconciler.apply.settling import MOST_UNANSWERED, find_live_batch, is_disproved, unsettled_for
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
@@ -40,16 +40,18 @@ class Creation:
     async def create(self) -> tuple[str, bool]:
         """The batch's id, and whether it was found rather than made.
 
-        While a request is in doubt, one more is sent, and no third: Catalog may lag behind for minutes.
+        While a request is in doubt, one run sends one more and no third: Catalog may lag behind for minutes.
         """
         if self.doubt is not None:
             found = await self._look(unsettled_for(self.doubt, self.run.platform.catalog, self.run.pace.settle))
             if found is not None:
                 return found, True
-            if self.doubt.again:
+            if self.doubt.unanswered >= MOST_UNANSWERED:
                 await self._disprove(self.doubt)
         error: OutcomeUnknown | None = None
-        while self.doubt is None or not self.doubt.again:
+        for _ in range(2 if self.doubt is None else 1):
+            if self.doubt is not None and self.doubt.unanswered >= MOST_UNANSWERED:
+                break
             try:
                 return await self._send(), False
             except Rejected as refusal:
@@ -90,7 +92,7 @@ class Creation:
             spec=after.spec,
             deposed=after.deposed,
             predecessors=self.predecessors,
-            again=self.doubt is not None,
+            unanswered=self.doubt.unanswered if self.doubt is not None else 0,
             at=self.run.platform.catalog.service_time or 0,
         )
         await self.run.ledger.write(self.intent)
@@ -98,7 +100,8 @@ class Creation:
     async def _doubt(self) -> None:
         """The request got no verdict: if it had its effect, that was before now."""
         if self.intent is not None:
-            self.doubt = replace(self.intent, at=self.run.platform.catalog.service_time or 0)
+            now = self.run.platform.catalog.service_time or 0
+            self.doubt = replace(self.intent, unanswered=self.intent.unanswered + 1, at=now)
             await self.run.ledger.write(self.doubt)
 
     async def _disprove(self, doubt: Intent) -> None:
