@@ -230,7 +230,7 @@ async def refreshed_plan(
 
     Raises `ManifestInvalid` when a dataset does not exist, naming the line that declares it.
     """
-    declared, age_ms = here.declared, here.loaded.age_ms
+    declared = here.declared
     inputs = _inputs(declared, records)
     if not options.refresh:
         offline = _offline(workspace, options, here, records)
@@ -240,7 +240,6 @@ async def refreshed_plan(
         workspace.today,
         options.scope,
         settle=options.pace.settle,
-        state_age=None if age_ms is None else age_ms / 1000,
         unsettled=len(undecided),
         accept_all_missing=options.ignore_limits or options.scope.destroy,
         listings=options.refresh,

@@ -1,7 +1,7 @@
 """A refresh from a bookmark finds what a full one finds, whatever happened to batches, manifests and records since.
 
-That is what "provably as good" means here. Two things it rests on are Catalog's: a change stamps `updated`, and what is
-there can be counted.
+That is what "provably as good" means here. Three things it rests on are Catalog's: a change stamps `updated`, what is
+there can be counted, and a change shows before the settle time has passed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed, Record
     from reconciler.core.plans.bookmark import Bookmark
 
+SETTLE = 30.0
 ADDRESSES = [f"loyalty/b{number}" for number in range(6)]
 STATUSES = ["loading", "success", "staging", "aborted", "abandoned", "failed", "inactive", "stalled", "unheard-of"]
 TEAMS = ["crm", "eu"]
@@ -38,20 +39,43 @@ class World:
     wanted: dict[str, Desired] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     platform: FakePlatform = field(default_factory=lambda: FakePlatform(clock=1_000))
+    lag: int = 0
+    """Milliseconds until Catalog shows a change."""
+    hidden: list[tuple[int, Observed]] = field(default_factory=list)
+    """Changes that it does not show yet, and when it will."""
 
-    def stamp(self) -> int:
-        self.platform.clock += 7_000
+    @property
+    def clock(self) -> int:
+        assert self.platform.clock is not None
         return self.platform.clock
 
+    def pass_by(self, milliseconds: int) -> None:
+        self.platform.clock = self.clock + milliseconds
+
+    def stamp(self) -> int:
+        self.pass_by(7_000)
+        return self.clock
+
     def put(self, batch: Observed) -> None:
-        self.platform.batches[batch.id] = replace(batch, updated=self.stamp())
+        changed = replace(batch, updated=self.stamp())
+        self.hidden.append((self.clock + self.lag, changed))
+
+    def show(self) -> None:
+        """Catalog shows what is due; of two changes of one batch the later one stays."""
+        due = [batch for at, batch in self.hidden if at <= self.clock]
+        self.hidden = [(at, batch) for at, batch in self.hidden if at > self.clock]
+        for batch in sorted(due, key=lambda each: each.updated or 0):
+            there = self.platform.batches.get(batch.id)
+            if there is None or (there.updated or 0) <= (batch.updated or 0):
+                self.platform.batches[batch.id] = batch
 
     def look(self, bookmark: Bookmark | None) -> Refreshed:
         async def sleep(_: float) -> None:
             return
 
+        self.show()
         inputs = PlanInputs(WHO, dict(self.wanted), dict(self.records), None)
-        request = RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True, bookmark=bookmark, sleep=sleep)
+        request = RefreshRequest(inputs, TODAY, settle=SETTLE, accept_all_missing=True, bookmark=bookmark, sleep=sleep)
         return asyncio.run(refresh(self.platform, request))
 
     def commit(self, seen: Refreshed) -> Bookmark | None:
@@ -81,6 +105,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("new"), PLACES, st.integers(1, 3), st.sampled_from(STATUSES)),
     st.tuples(st.just("foreign")),
     st.tuples(st.just("pause"), st.sampled_from([1, 2_999, 60_000])),
+    st.tuples(st.just("lag"), st.sampled_from([0, 6_000, int(SETTLE * 1000)])),
     st.tuples(st.just("commit")),
 )
 
@@ -100,6 +125,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def happen(world: World, event: tuple[object, ...]) -> None:  # noqa: C901  (a table)
+    world.show()
     batches = world.platform.batches
     kind, *rest = event
     chosen = sorted(batches)[rest[0] % len(batches)] if rest and isinstance(rest[0], int) and batches else None
@@ -111,7 +137,9 @@ def happen(world: World, event: tuple[object, ...]) -> None:  # noqa: C901  (a t
         case "new", [str(address), int(generation), str(status)]:
             world.put(observed(f"N{len(batches)}{world.stamp()}", status, address=address, generation=generation))
         case "pause", [int(milliseconds)]:
-            world.platform.clock += milliseconds
+            world.pass_by(milliseconds)
+        case "lag", [int(milliseconds)]:
+            world.lag = milliseconds
         case "foreign", _:
             world.put(replace(observed(f"F{world.stamp()}", external_id="someone.else"), tags={}))
         case _ if chosen is None:
@@ -124,6 +152,7 @@ def happen(world: World, event: tuple[object, ...]) -> None:  # noqa: C901  (a t
             world.put(replace(batches[chosen], tags={}))
         case "delete", _:
             del batches[chosen]
+            world.hidden = [(at, batch) for at, batch in world.hidden if batch.id != chosen]
         case _:
             raise AssertionError(event)
 
@@ -155,12 +184,12 @@ def test_nothing_new_is_a_listing_and_a_count() -> None:
         address = f"loyalty/b{number}"
         world.wanted[address], world.records[address] = desired(address), recorded(address, f"B{number}")
         world.put(observed(f"B{number}", address=address))
-    world.platform.clock += 60_000
+    world.pass_by(60_000)
     bookmark = world.look(None).bookmark
     world.platform.calls.clear()
     seen = world.look(bookmark)
     assert bookmark is not None
-    newest = world.platform.clock - 60_000
+    newest = world.clock - 60_000
     assert world.platform.calls == [f"changes since {newest + 1}", f"any change since {newest}", "count 50"]
     assert seen.plan.how == "what changed since the last refresh: 0 batches read, 50 unchanged"
 
