@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
-from time import time
 from typing import TYPE_CHECKING
 
 from reconciler.apply.engine import carry_out
@@ -158,10 +158,11 @@ async def _carry_out(
     stop: Stop,
 ) -> Account:
     async with session.store.open_journal() as journal:
+        ledger = Ledger(journal, records)
         run = Run(
             identity=session.declared.identity,
             platform=session.platform,
-            ledger=Ledger(journal, records),
+            ledger=ledger,
             listener=listener,
             stop=stop,
             slots=Slots(options.pace.parallelism, stop),
@@ -170,7 +171,21 @@ async def _carry_out(
             contents=session.declared.contents,
             wait=options.wait,
         )
-        return await carry_out(plan, run)
+        saving = asyncio.create_task(_save_when_stopped(session, ledger, stop))
+        try:
+            return await carry_out(plan, run)
+        finally:
+            saving.cancel()
+            await asyncio.wait([saving])
+
+
+async def _save_when_stopped(session: Session, ledger: Ledger, stop: Stop) -> None:
+    """At the first signal write down what is known, at once: whoever sent it may not wait for what is under way."""
+    await stop.wait()
+    try:
+        session.store.checkpoint(State(session.declared.identity, ledger.snapshot()))
+    except ReconcilerError as error:
+        stop.give_up(error)
 
 
 def check(proposed: Plan, declared: Declared, options: Options) -> None:
@@ -216,7 +231,7 @@ async def refreshed_plan(
 
     Raises `ManifestInvalid` when a dataset does not exist, naming the line that declares it.
     """
-    declared, age_ms = here.declared, here.loaded.age_ms
+    declared = here.declared
     inputs = _inputs(declared, records)
     if not options.refresh:
         offline = _offline(workspace, options, here, records)
@@ -226,7 +241,6 @@ async def refreshed_plan(
         workspace.today,
         options.scope,
         settle=options.pace.settle,
-        state_age=None if age_ms is None else age_ms / 1000,
         unsettled=len(undecided),
         accept_all_missing=options.ignore_limits or options.scope.destroy,
         listings=options.refresh,
@@ -249,7 +263,7 @@ def _bookmark(here: Opened, options: Options) -> Bookmark | None:
 
 
 async def _settled(catalog: Catalog, options: Options, intents: Collection[Intent]) -> Settled:
-    return await settle_at_once(catalog, intents, now=time(), settle=options.pace.settle)
+    return await settle_at_once(catalog, intents, settle=options.pace.settle)
 
 
 def _offline(workspace: Workspace, options: Options, here: Opened, records: Mapping[str, Record]) -> Plan:

@@ -98,12 +98,15 @@ class Catalog(Protocol):
         ...
 
     async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
-        """One of the batches that `list_changes` lists; None if there is none. It takes one small request."""
+        """The newest of the batches that `list_changes` lists; None if there is none. It takes one small request.
+
+        A Catalog that does not heed the question may name another one.
+        """
         ...
 
     @property
-    def service_time(self) -> int:
-        """Epoch milliseconds that AEP's clock shows now, at least; this machine's where AEP does not say."""
+    def service_time(self) -> int | None:
+        """Epoch milliseconds that AEP's clock shows now, at least; None where AEP does not say."""
         ...
 
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import find_live_batch, unsettled_until
+from reconciler.apply.settling import MOST_UNANSWERED, find_live_batch, is_disproved, unsettled_for
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Record
 
 LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
-
-ATTEMPTS = 4
-"""How often one create may be sent when each time no verdict came back and looking found nothing."""
-
 
 class Creation:
     """One create, from its intent to its verdict."""
@@ -35,39 +32,47 @@ class Creation:
         )
         self.predecessors = predecessors
         self.intent: Intent | None = None
+        """What the journal says of the request that was sent last."""
         earlier = run.intents.get(after.address)
-        self.earlier = earlier if earlier and earlier.external_id == after.external_id else None
-        self.in_doubt = self.earlier is not None
-        """Whether a request for this generation, of this run or an earlier one, still has no verdict."""
+        self.doubt = earlier if earlier and earlier.external_id == after.external_id else None
+        """A request for this generation, of this run or an earlier one, that still has no verdict."""
 
     async def create(self) -> tuple[str, bool]:
-        """The batch's id, and whether it was found rather than made."""
-        if self.earlier is not None:
-            found = await self._look(unsettled_until(self.earlier, self.run.now(), self.run.pace.settle))
+        """The batch's id, and whether it was found rather than made.
+
+        While a request is in doubt, one run sends one more and no third: Catalog may lag behind for minutes.
+        """
+        if self.doubt is not None:
+            found = await self._look(unsettled_for(self.doubt, self.run.platform.catalog, self.run.pace.settle))
             if found is not None:
                 return found, True
-        doubt: OutcomeUnknown | None = None
-        for _ in range(ATTEMPTS):
+            if self.doubt.unanswered >= MOST_UNANSWERED:
+                await self._disprove(self.doubt)
+        error: OutcomeUnknown | None = None
+        for _ in range(2 if self.doubt is None else 1):
+            if self.doubt is not None and self.doubt.unanswered >= MOST_UNANSWERED:
+                break
             try:
                 return await self._send(), False
-            except Rejected as error:
-                return await self._despite(error), True
+            except Rejected as refusal:
+                return await self._despite(refusal), True
             except (NeverSent, Throttled, Stopped):
                 await self._void()
                 raise
-            except OutcomeUnknown as error:
-                self.in_doubt, doubt = True, error
-            found = await self._look(self.run.now() + self.run.pace.settle)
+            except OutcomeUnknown as unknown:
+                error = unknown
+                await self._doubt()
+            found = await self._look(self.run.pace.settle)
             if found is not None:
                 return found, True
             if self.run.stop.is_over:
                 break
         raise OutcomeUnknown(
             "the create got no answer, and Catalog does not show the batch",
-            detail=doubt.summary if doubt else None,
+            detail=error.summary if error else "nor does it show anything newer: it may lag behind",
             hint=LOOKS_FIRST,
-            status=doubt.status if doubt else None,
-            request_id=doubt.request_id if doubt else None,
+            status=error.status if error else None,
+            request_id=error.request_id if error else None,
         )
 
     async def _send(self) -> str:
@@ -87,28 +92,43 @@ class Creation:
             spec=after.spec,
             deposed=after.deposed,
             predecessors=self.predecessors,
-            at=int(self.run.now() * 1000),
+            unanswered=self.doubt.unanswered if self.doubt is not None else 0,
+            at=self.run.platform.catalog.service_time or 0,
         )
         await self.run.ledger.write(self.intent)
 
+    async def _doubt(self) -> None:
+        """The request got no verdict: if it had its effect, that was before now."""
+        if self.intent is not None:
+            now = self.run.platform.catalog.service_time or 0
+            self.doubt = replace(self.intent, unanswered=self.intent.unanswered + 1, at=now)
+            await self.run.ledger.write(self.doubt)
+
+    async def _disprove(self, doubt: Intent) -> None:
+        """Begin anew where Catalog shows what is newer than the request in doubt."""
+        if not self.run.stop.is_over and await is_disproved(self.run.platform.catalog, doubt):
+            self.doubt = None
+
     async def _despite(self, error: Rejected) -> str:
         """A refusal may mean that the external id is taken, by a request of ours whose answer was lost."""
-        patience = self.run.pace.settle if self.in_doubt or isinstance(error, ConflictingWrite) else 0.0
-        taken = self.in_doubt or (error.status in {400, 409})
-        found = await self._look(self.run.now() + patience) if taken else None
+        patience = self.run.pace.settle if self.doubt or isinstance(error, ConflictingWrite) else 0.0
+        taken = self.doubt is not None or (error.status in {400, 409})
+        found = await self._look(patience) if taken else None
         if found is not None:
             return found
         await self._void()
         raise error
 
     async def _void(self) -> None:
-        if self.intent is not None and not self.in_doubt:
-            await self.run.ledger.write(Void(self.after.address, self.after.generation))
+        """The request had no effect; one before it may have had."""
+        if self.intent is not None:
+            void = Void(self.after.address, self.after.generation)
+            await self.run.ledger.write(self.doubt if self.doubt is not None else void)
 
-    async def _look(self, until: float) -> str | None:
+    async def _look(self, patience: float) -> str | None:
         unanswered = "the create got no answer, and Catalog could not be asked for the batch"
         try:
-            found = await find_live_batch(self.run, self.after.external_id, self.after.dataset, until)
+            found = await find_live_batch(self.run, self.after.external_id, self.after.dataset, patience)
         except Stopped:
             raise OutcomeUnknown(unanswered, detail="the run was interrupted", hint=LOOKS_FIRST) from None
         except PlatformError as error:

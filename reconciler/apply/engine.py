@@ -8,6 +8,7 @@ repeated, and the next plan decides by what Catalog shows then, not by what is r
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from http import HTTPStatus
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.creation import LOOKS_FIRST, Creation
 from reconciler.apply.loading import Loading, is_partial, loaded, record_counts
-from reconciler.apply.rivals import yield_to_rivals
+from reconciler.apply.rivals import cleared, first_of, search
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
 from reconciler.apply.witness import (
@@ -46,7 +47,7 @@ from reconciler.core.states.journal import Done, Dropped
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from reconciler.apply.run import Run
     from reconciler.core.batch import Record
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
 
 VERBS = {WithdrawVerb.ABORT: Verb.ABORT, WithdrawVerb.UNKNOWN: Verb.ABORT, WithdrawVerb.REVERT: Verb.REVERT}
 """What is sent for a batch that goes."""
+
+WORTH_A_LOOK = 10_000_000
+"""Bytes to upload from which on a run first looks whether another one was first: less is sent as fast."""
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
@@ -79,8 +83,7 @@ async def carry_out(plan: Plan, run: Run) -> Account:
         for intent in run.intents.values():
             if intent.address not in declared and not run.stop.is_over:
                 group.create_task(engine.settle(intent))
-    if not run.stop.is_over:
-        await engine.yield_to_rivals()
+    await engine.look_for_rivals()
     return engine.closed_account()
 
 
@@ -91,8 +94,8 @@ class _Engine:
         self.run = run
         self.account = Account()
         self.ended, self.ordered = _in_order(changes)
-        self.created: list[str] = []
-        """Addresses whose batch this run created."""
+        self.created: dict[str, str] = {}
+        """By address: the batch that this run created, or found when it looked for it; that is "" here."""
         self.unserved = 0
         """Addresses in a row that ended without an answer of AEP."""
 
@@ -103,12 +106,15 @@ class _Engine:
         began = monotonic()
         self.run.listener(Started(change))
         try:
-            record, adopted = await self._steps(change)
-            self._count(change, adopted=adopted)
-            if record is not None and change.completes and self.run.wait:
-                await self._wait_for(record)
+            async with self.run.stop.bounded():
+                record, adopted = await self._steps(change)
+                self._count(change, adopted=adopted)
+                if record is not None and change.completes and self.run.wait:
+                    await self._wait_for(record)
         except Stopped:
             self.account.skipped += 1
+        except TimeoutError:
+            self._failed(change, _cut_off(), monotonic() - began)
         except ReconcilerError as error:
             self._failed(change, error, monotonic() - began)
         else:
@@ -130,7 +136,9 @@ class _Engine:
         elif after is not None:
             after = await self._keep(change, after)
         if after is not None and (change.uploads or change.completes):
+            before = after.id
             after = await self._load(change, after, replays, is_new=change.creates and not adopted)
+            adopted = adopted or after.id != before
         for each in due:
             if await is_due(self.run, change, each):
                 await self.run.platform.ingestion.act(each.id, VERBS[each.verb])
@@ -164,8 +172,7 @@ class _Engine:
         except StoreFailed:
             self.account.unrecorded.append((record.address, batch))
             raise
-        if not adopted:
-            self.created.append(record.address)
+        self.created[record.address] = "" if adopted else batch
         return record, adopted
 
     async def _read_back(self, record: Record, replays: tuple[str, ...]) -> None:
@@ -197,22 +204,42 @@ class _Engine:
         return tuple(ids)
 
     async def _load(self, change: Change, record: Record, replays: tuple[str, ...], *, is_new: bool) -> Record:
-        """Bring the batch's content to what the change says."""
+        """Bring the batch's content to what the change says; where another run was first, that is its batch."""
         if change.uploads and not is_new:
             await look_before_upload(self.run, record)
-        loading = Loading(self.run, record, self.run.ledger.progress(record))
+        planned, is_own = change.after or record, self.created.get(record.address) == record.id
         held = set(record.files)
         files = [file for file in change.uploads if file not in held]
-        try:
+        if is_own and change.completes and sum(file.size for file in files) >= WORTH_A_LOOK:
+            kept = await first_of(self.run, record, planned)
+            if kept.id != record.id:
+                return self._yielded(kept)
+        async with self._filling(record) as loading:
             await loading.upload(files)
-            self.account.uploaded += len(files)
-            if change.completes:
-                await look_before_complete(self.run, record, replays if change.creates else None)
-                await loading.complete()
-                self.account.completed += 1
+        self.account.uploaded += len(files)
+        record = self.run.ledger.records[record.address]
+        if not change.completes:
+            return record
+        kept = await cleared(self.run, record, planned, is_own=is_own)
+        if kept.id != record.id:
+            return self._yielded(kept)
+        await look_before_complete(self.run, record, replays if change.creates else None)
+        async with self._filling(record) as loading:
+            await loading.complete()
+        self.account.completed += 1
+        return self.run.ledger.records[record.address]
+
+    @asynccontextmanager
+    async def _filling(self, record: Record) -> AsyncIterator[Loading]:
+        try:
+            yield Loading(self.run, record, self.run.ledger.progress(record))
         finally:
-            record = self.run.ledger.close(record.address)
-        return record
+            self.run.ledger.close(record.address)
+
+    def _yielded(self, kept: Record) -> Record:
+        del self.created[kept.address]
+        self.account.yielded += 1
+        return kept
 
     async def _wait_for(self, record: Record) -> None:
         observed = await loaded(self.run, record.id)
@@ -226,8 +253,9 @@ class _Engine:
         """Decide an open intent whose address is no longer declared."""
         await self.run.slots.acquire()
         try:
-            await settle_leftover(self.run, intent)
-        except Stopped:
+            async with self.run.stop.bounded():
+                await settle_leftover(self.run, intent)
+        except (Stopped, TimeoutError):
             return  # it stays open: the next run decides
         except StoreFailed as error:
             self.run.stop.give_up(error)
@@ -236,13 +264,17 @@ class _Engine:
         finally:
             self.run.slots.release()
 
-    async def yield_to_rivals(self) -> None:
-        """Give up what another run created first."""
+    async def look_for_rivals(self) -> None:
+        """Give up what another run created first, and name what could not be decided."""
         records = self.run.ledger.records
-        yielded = await yield_to_rivals(self.run, [records[address] for address in self.created])
-        self.account.created -= yielded
-        self.account.adopted += yielded
-        self.account.yielded += yielded
+        looked = {address: records[address] for address in self.created if address in records}
+        own = [address for address, record in looked.items() if record.id == self.created[address]]
+        found = await search(self.run, looked, own)
+        self.account.created -= found.yielded
+        self.account.adopted += found.yielded
+        self.account.yielded += found.yielded
+        self.account.failures += found.failures
+        self.account.unlooked += found.unlooked
 
     # -- the account
 
@@ -287,6 +319,10 @@ class _Engine:
                 account.forgotten += 1
             case Action.MOVE | Action.DELETE:
                 pass
+
+
+def _cut_off() -> OutcomeUnknown:
+    return OutcomeUnknown("the run was interrupted before AEP answered", hint=LOOKS_FIRST)
 
 
 def _in_order(changes: Sequence[Change]) -> tuple[dict[str, asyncio.Event], Sequence[Change]]:

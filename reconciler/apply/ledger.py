@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from reconciler.core.states.journal import Done, Dropped, Intent, Staged, Uploaded, Uploading, Void
@@ -28,8 +29,22 @@ class Ledger:
         """By address: batches that are being filled."""
 
     async def write(self, *entries: Entry) -> None:
-        """Make the entries durable, then true. Raises `StoreFailed`."""
-        await self._journal.append(*entries)
+        """Make the entries durable, then true. Raises `StoreFailed`.
+
+        One that is cancelled in between holds all the same: its entries are facts, and are still written.
+        """
+        try:
+            await self._journal.append(*entries)
+        except asyncio.CancelledError:
+            self._take(entries)
+            raise
+        self._take(entries)
+
+    def snapshot(self) -> Records:
+        """The records as they are now, with the steps on batches that are being filled."""
+        return self.records | {address: progress.record() for address, progress in self._progress.items()}
+
+    def _take(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if isinstance(entry, Uploading | Uploaded | Staged):
                 self._progress[entry.address].take(entry)

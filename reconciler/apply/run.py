@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import time
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.core.errors import ContentChanged
 from reconciler.core.pace import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from reconciler.apply.ledger import Ledger
     from reconciler.core.batch import File
@@ -44,8 +44,11 @@ class Listener(Protocol):
 class Stop:
     """Why a run starts nothing new: a person asked (a signal handler does so), or going on is pointless."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = DEFAULT.grace) -> None:
         self._event = asyncio.Event()
+        self._grace = grace
+        self._ends_at: float | None = None
+        self._bounds: set[asyncio.Timeout] = set()
         self.has_begun = False
         """Whether requests may be under way, so that a stop has to wait for their answers."""
         self.cause: ReconcilerError | None = None
@@ -62,8 +65,27 @@ class Stop:
         return self.requested or self.cause is not None
 
     def request(self) -> None:
-        """Ask to stop."""
+        """Ask to stop. What is under way in a `bounded` block may go on for the grace, and is cut then."""
+        if self.requested:
+            return
         self._event.set()
+        self._ends_at = asyncio.get_running_loop().time() + self._grace
+        for bound in self._bounds:
+            bound.reschedule(self._ends_at)
+
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """Run the block to its end, or until the grace after `request` is over. Raises `TimeoutError` then."""
+        async with asyncio.timeout_at(self._ends_at) as bound:
+            self._bounds.add(bound)
+            try:
+                yield
+            finally:
+                self._bounds.discard(bound)
+
+    async def wait(self) -> None:
+        """Return when a person has asked."""
+        await self._event.wait()
 
     def give_up(self, cause: ReconcilerError) -> None:
         """Start nothing new because of this error; the first one counts."""
@@ -137,5 +159,3 @@ class Run:
     contents: Contents = field(default_factory=NoContents)
     wait: bool = False
     """Whether to wait for what AEP makes of the batches that are completed."""
-    now: Callable[[], float] = time
-    """Epoch seconds."""

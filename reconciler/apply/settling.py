@@ -1,4 +1,9 @@
-"""What became of a create without a verdict: decided by looking its external id up (design §5)."""
+"""What became of a create without a verdict: decided by looking its external id up (design §5).
+
+Catalog lags, and by how much nobody knows. So that it does not show a batch proves something only once the settle time
+has passed since the request, by AEP's own clock or by waiting. Where AEP left two requests without a verdict, something
+is wrong with it, and absence proves nothing before Catalog shows what is newer. Two wall clocks are never compared.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,13 @@ if TYPE_CHECKING:
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
 
+MOST_UNANSWERED = 2
+"""Requests for one batch that may be sent without a verdict before Catalog is seen to be fresh."""
+
+LONGEST_LAG = 3_600.0
+"""Seconds by AEP's clock after which absence proves something even where Catalog shows nothing newer: in a sandbox
+where nothing else happens it never would."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -29,10 +41,10 @@ class Settled:
     """Those that Catalog may not show yet, those with more than one batch, and replays that AEP did not understand."""
 
 
-async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: float, settle: float) -> Settled:
-    """Decide by one look what an earlier run left open: found batches are recorded, old intents without one are void.
+async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, settle: float) -> Settled:
+    """Decide by one look what an earlier run left open: found batches are recorded, disproved intents are void.
 
-    `now` is epoch seconds, `settle` the seconds during which absence proves nothing. Raises `PlatformError`.
+    `settle` is the seconds during which absence proves nothing. Raises `PlatformError`.
     """
     if not intents:
         return Settled((), ())
@@ -42,20 +54,43 @@ async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: 
             carriers.setdefault(batch.external_id, []).append(batch)
     entries: list[Entry] = []
     undecided: list[Intent] = []
+    absent = [i.at for i in intents if i.external_id not in carriers and unsettled_for(i, catalog, settle) <= 0]
+    shown = await _newest(catalog, min(absent)) if absent else 0
     for intent in intents:
         batches = carriers.get(intent.external_id, [])
         if len(batches) == 1 and understood(batches[0], intent.predecessors) is None:
             entries.append(Done(intent.record(batches[0].id)))
-        elif not batches and now >= unsettled_until(intent, now, settle):
+        elif not batches and unsettled_for(intent, catalog, settle) <= 0 and _is_past(intent, catalog, shown):
             entries.append(Void(intent.address, intent.generation))
         else:
             undecided.append(intent)
     return Settled(tuple(entries), tuple(undecided))
 
 
-def unsettled_until(intent: Intent, now: float, settle: float) -> float:
-    """Until which epoch second the absence of the intent's batch proves nothing; a clock set back adds nothing."""
-    return min(intent.at / 1000, now) + settle
+def unsettled_for(intent: Intent, catalog: Catalog, settle: float) -> float:
+    """For how many seconds more the absence of the intent's batch proves nothing."""
+    now = catalog.service_time
+    if not intent.at or now is None:
+        return settle  # AEP did not tell the time: only waiting helps
+    return settle - max(0.0, (now - intent.at) / 1000)
+
+
+async def is_disproved(catalog: Catalog, intent: Intent) -> bool:
+    """Whether the intent's batch, which was looked for long enough, would have shown. Raises `PlatformError`."""
+    return _is_past(intent, catalog, await _newest(catalog, intent.at))
+
+
+def _is_past(intent: Intent, catalog: Catalog, shown: int) -> bool:
+    now = catalog.service_time
+    if not intent.at or now is None:
+        return True
+    return shown >= intent.at or now - intent.at > LONGEST_LAG * 1000
+
+
+async def _newest(catalog: Catalog, since: int) -> int:
+    """The epoch milliseconds of a change, by any hand, that Catalog shows from `since` on; 0 if it shows none."""
+    batch = await catalog.any_change({}, since)
+    return max(batch.created or 0, batch.updated or 0) if batch is not None else 0
 
 
 async def settle_leftover(run: Run, intent: Intent) -> None:
@@ -63,27 +98,31 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
 
     Needs a slot. Raises `Stopped` and `ReconcilerError`: then it stays open, and the next run decides.
     """
-    until = unsettled_until(intent, run.now(), run.pace.settle)
-    found = await find_live_batch(run, intent.external_id, intent.dataset, until)
+    catalog = run.platform.catalog
+    found = await find_live_batch(
+        run, intent.external_id, intent.dataset, unsettled_for(intent, catalog, run.pace.settle)
+    )
     if found is not None:
         await run.ledger.write(Done(intent.record(found.id)))
-    elif run.now() >= until:
+    elif not run.stop.is_over and (
+        intent.unanswered < MOST_UNANSWERED or await is_disproved(catalog, intent)
+    ):
         await run.ledger.write(Void(intent.address, intent.generation))
 
 
-async def find_live_batch(run: Run, external_id: str, dataset: str, until: float) -> Observed | None:
-    """The live batch that carries the external id, asked for until epoch second `until`. Needs a slot.
+async def find_live_batch(run: Run, external_id: str, dataset: str, patience: float) -> Observed | None:
+    """The live batch that carries the external id. Needs a slot.
 
-    Raises `Refused` when there are two. Lets other chains take their turn while it waits.
+    Asks again for `patience` seconds, of which only pauses count. Raises `Refused` when there are two. Lets other
+    chains take their turn while it waits.
     """
     delay = run.pace.first_look
     while True:
         found = _only(await run.platform.catalog.batches_by_external_id([external_id]), dataset)
-        left = until - run.now()
-        if found is not None or left <= 0 or run.stop.is_over:
+        if found is not None or patience <= 0 or run.stop.is_over:
             return found
-        await run.slots.sleep(min(delay, left))
-        delay = min(delay * 2, run.pace.longest_look)
+        await run.slots.sleep(min(delay, patience))
+        patience, delay = patience - delay, min(delay * 2, run.pace.longest_look)
 
 
 def _only(batches: Iterable[Observed], dataset: str) -> Observed | None:

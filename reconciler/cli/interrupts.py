@@ -1,6 +1,6 @@
-"""Signals: after the first, a run starts nothing new and waits for what is under way; the second ends it at once.
+"""Signals: after the first, a run commits what it knows, starts nothing new and waits a while for what is under way.
 
-In both cases the journal holds all that was done.
+The second ends it at once. In both cases state and journal hold all that was done.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         if not stop.has_begun:
             raise KeyboardInterrupt
         loop.call_soon_threadsafe(stop.request)
-        _say("interrupted: starting nothing new, waiting for what is under way (again to leave now)")
+        _say("interrupted: starting nothing new, waiting a few seconds for what is under way (again to leave now)")
 
     def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         # A signal's KeyboardInterrupt may end any task: asyncio's warning that nobody took it would only confuse.

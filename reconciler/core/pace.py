@@ -21,6 +21,8 @@ class Pace:
     """Seconds before the second look for a batch that may exist; doubled each time."""
     longest_look: float = 4.0
     """Longest time between two such looks, in seconds."""
+    grace: float = 5.0
+    """Seconds that requests under way are given after an interrupt: runners send the next signal 7.5 s after it."""
     longest_wait: float = 3_600.0
     """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
 

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from reconciler.emulator.app import create_app
+from reconciler.emulator.app import create_app, dated
 from reconciler.emulator.behaviour import Behaviour, Outcome
 from reconciler.emulator.creation import Creation
 from reconciler.emulator.exchange import Caller
@@ -63,7 +63,7 @@ class Emulator:
         self._gateway = Gateway(self._lake)
         api = create_app(self._lake, self._gateway)
         self._faults = FaultMiddleware(api, now=self._lake.now, expire_tokens=self._gateway.expire_tokens)
-        self.requests = RequestLog(self._faults, log_size)
+        self.requests = RequestLog(dated(self._faults, self._lake.now), log_size)
         """The latest `log_size` requests."""
         self.app: ASGIApp = self.requests
         """The API. Raises `ConnectionLost` where a fault cuts the connection."""

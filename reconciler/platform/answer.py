@@ -78,12 +78,16 @@ class Answer:
             return None
 
     def retry_after(self, now: float) -> float | None:
-        """Return how many seconds `Retry-After` asks to wait; `now` is epoch seconds, for one that names a date."""
+        """Return how many seconds `Retry-After` asks to wait.
+
+        One that names a date is compared with the answer's own; `now`, in epoch seconds, is for an answer without.
+        """
         value = self.header("retry-after")
         if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
             return float(value)
         try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+            sent = self.date
+            return max(0.0, parsedate_to_datetime(value).timestamp() - (now if sent is None else sent))
         except (ValueError, OverflowError):
             return None
 

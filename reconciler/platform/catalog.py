@@ -84,8 +84,8 @@ class AepCatalog:
             return False
 
     async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
-        """One of the batches that `list_changes` lists, None if there is none."""
-        query = {**_changed(tags, since), **_page(0), "limit": "1", **PROJECTION}
+        """One of the batches that `list_changes` lists, the newest if Catalog heeds that; None if there is none."""
+        query = {**_changed(tags, since), **_page(0), "limit": "1", "orderBy": "desc:created", **PROJECTION}
         call = self._get("look for a changed batch", "/batches", query)
         try:
             page = await self._exchange.read(call, _read_page)
@@ -94,9 +94,10 @@ class AepCatalog:
         return next(iter(page.batches), None)
 
     @property
-    def service_time(self) -> int:
-        """Epoch milliseconds that AEP's clock shows now, at least; this machine's where AEP has not said."""
-        return int(self._exchange.service_time * 1000)
+    def service_time(self) -> int | None:
+        """Epoch milliseconds that AEP's clock shows now, at least; None where AEP has not said."""
+        now = self._exchange.service_time
+        return None if now is None else int(now * 1000)
 
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:
         """The batches with these ids, by id; one that does not exist is left out."""
@@ -174,7 +175,7 @@ def _carries(batch: Observed, tags: Mapping[str, str]) -> bool:
 
 def _changed(tags: Mapping[str, str], since: int) -> dict[str, str]:
     """The filter for changes. Catalog has no `updatedAfter`, only a comparison of a property (aep-api.md §8.3)."""
-    return {"tags": tag_filter(tags), "property": f"updated>{since - 1}"}
+    return {**({"tags": tag_filter(tags)} if tags else {}), "property": f"updated>{since - 1}"}
 
 
 def _page(start: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import StatusClass
-from reconciler.core.errors import ConflictingWrite, NotFound, Rejected, Unauthorized
+from reconciler.core.errors import ConflictingWrite, NotFound, OutcomeUnknown, Rejected, Unauthorized
 from reconciler.platform import wire
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.outcome import Outcome
@@ -53,34 +53,48 @@ class ActionAttempt:
     """Whether the action may have been done already."""
 
     async def __call__(self) -> Failure | None:
-        """Make one attempt; None: the action is done."""
-        if self.in_doubt:
-            found = await self._is_reached()
-            if isinstance(found, Failure):
-                return found
-            if found:
-                return None
+        """Make one attempt; None: the action is done.
+
+        That Catalog does not show the batch is no verdict, since it lags: then the action is asked for once more.
+        """
+        found = await self._look() if self.in_doubt else None
+        if isinstance(found, Failure):
+            return found
+        if found in REACHED[self.verb]:
+            return None
         result = await self.exchange.send(self.act)
         if not isinstance(result, Failure):
             return None
-        self.in_doubt = self.in_doubt or result.outcome is Outcome.UNKNOWN
         if result.outcome is Outcome.REJECTED and result.error.status in WRONG_STATE:
-            return None if await self._is_reached() is True else result  # AEP may refuse what is done already
-        is_gone = isinstance(result.error, NotFound) and self.in_doubt and self.verb is not Verb.COMPLETE
-        return None if is_gone and await self._is_absent() else result
+            return await self._despite(result)  # AEP may refuse what is done already
+        if isinstance(result.error, NotFound) and self.in_doubt:
+            is_gone = found is StatusClass.MISSING and self.verb is not Verb.COMPLETE
+            return None if is_gone else self._in_doubt(result)
+        self.in_doubt = self.in_doubt or result.outcome is Outcome.UNKNOWN
+        return result
 
-    async def _is_reached(self) -> bool | Failure:
-        found = await self._read()
-        return found if isinstance(found, Failure) else found in REACHED[self.verb]
+    async def _despite(self, refusal: Failure) -> Failure | None:
+        found = await self._look()
+        if found in REACHED[self.verb]:
+            return None
+        return self._in_doubt(refusal) if self.in_doubt and found is StatusClass.MISSING else refusal
 
-    async def _is_absent(self) -> bool:
-        return await self._read() is StatusClass.MISSING
+    def _in_doubt(self, refusal: Failure) -> Failure:
+        """A refusal that says nothing of the attempt before, whose answer was lost: worth another look."""
+        problem = refusal.error
+        error = OutcomeUnknown(
+            problem.summary,
+            detail="an earlier answer was lost, and Catalog does not show the batch yet",
+            hint="run again: the next run looks what became of it",
+            status=problem.status,
+            request_id=problem.request_id,
+        )
+        return Failure(Outcome.UNKNOWN, error)
 
-    async def _read(self) -> StatusClass | Failure:
+    async def _look(self) -> StatusClass | Failure:
         found = await self.exchange.attempt(self.read, self._status)
-        if isinstance(found, Failure) and isinstance(found.error, NotFound) and self.verb is not Verb.COMPLETE:
-            return StatusClass.MISSING
-        return found
+        is_absent = isinstance(found, Failure) and isinstance(found.error, NotFound)
+        return StatusClass.MISSING if is_absent else found
 
     def _status(self, answer: Answer) -> StatusClass:
         found: dict[str, Observed] = {each.id: each for each in wire.read_page(answer.json()).batches}

@@ -65,7 +65,7 @@ class Exchange:
         self._rate = rate
         self._redactor = redactor
         self._clock_offset: float | None = None
-        """Seconds that the service's clock is ahead of this machine's; None until an answer says the time."""
+        """Seconds that the service's clock is ahead of our monotonic one; None until an answer says the time."""
         self.retries = retries
 
     async def aclose(self) -> None:
@@ -75,9 +75,9 @@ class Exchange:
             await client.aclose()
 
     @property
-    def service_time(self) -> float:
-        """Epoch seconds that the service's clock shows now, at least; this machine's where the service does not say."""
-        return self.retries.timing.now() + (self._clock_offset or 0.0)
+    def service_time(self) -> float | None:
+        """Epoch seconds that the service's clock shows now, at least; None where the service does not say."""
+        return None if self._clock_offset is None else self.retries.timing.clock() + self._clock_offset
 
     async def read(self, call: Call, parse: Callable[[Answer], T]) -> T:
         """Send until an answer comes that `parse` understands. Raises `PlatformError`."""
@@ -145,7 +145,7 @@ class Exchange:
             case Answer():
                 self._concurrency.served()
                 if self._clock_offset is None and (date := result.date) is not None:
-                    self._clock_offset = date - self.retries.timing.now()
+                    self._clock_offset = date - self.retries.timing.clock()
 
 
 @lru_cache(maxsize=16)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import names_address
 from reconciler.core.identity import ADDRESS_TAG
-from reconciler.core.plans.bookmark import MOST_RECHECKED, Bookmark, is_as_recorded, since
+from reconciler.core.plans.bookmark import MOST_RECHECKED, Bookmark, is_as_recorded
 from reconciler.core.plans.observation import CatalogRead
 from reconciler.core.plans.planner import moved_to
 from reconciler.ports import PAGE
@@ -69,17 +69,18 @@ class FullReading(Reading):
         """Up to where Catalog was read; None where that does not pay, or where something was not found."""
         if self.read is not CatalogRead.EVERYTHING or self.request.unsettled or self.absent():
             return None
-        return bookmark_of(self, newest=0, full_at=int(self.began * 1000))
+        return bookmark_of(self, newest=0)
 
 
-def bookmark_of(reading: Reading, *, newest: int, full_at: int) -> Bookmark | None:
+def bookmark_of(reading: Reading, *, newest: int, full_at: int | None = None) -> Bookmark | None:
     """The bookmark of a reading that has found everything; None where Catalog tells no times, or too much differs.
 
-    `newest` is when the last change was that an earlier reading saw, `full_at` when everything was read: both in epoch
-    milliseconds, by Catalog's clock and by this machine's.
+    `newest` is when the last change was that an earlier reading saw, `full_at` when everything was read, if not now:
+    both in epoch milliseconds by Catalog's clock.
     """
+    began = reading.service_began
     stamps = [batch.updated for batch in reading.seen.values() if batch.id in reading.marked]
-    if None in stamps:
+    if began is None or None in stamps:
         return None
     newest = max([newest, *filter(None, stamps)])
     records = reading.records.values()
@@ -89,12 +90,12 @@ def bookmark_of(reading: Reading, *, newest: int, full_at: int) -> Bookmark | No
     if len(recheck) > MOST_RECHECKED:
         return None
     return Bookmark(
-        since=since(newest, reading.service_began),
+        began=began,
         newest=newest,
         count=len(reading.marked),
         recheck=recheck,
         uncounted=recheck - reading.marked,
-        full_at=full_at,
+        full_at=began if full_at is None else full_at,
     )
 
 

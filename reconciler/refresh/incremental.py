@@ -55,14 +55,17 @@ class IncrementalReading(Reading):
 
     async def _read_changes(self, bookmark: Bookmark) -> None:
         marker, known = self.request.marker, len(self.marked)
-        async for batch in self.catalog.list_changes(marker, bookmark.since):
-            _check(batch, bookmark.since)
+        since = bookmark.since(self.request.settle)
+        async for batch in self.catalog.list_changes(marker, since):
+            _check(batch, since)
             self.seen[batch.id] = batch
         if not self.seen:
             _check(await self.catalog.any_change(marker, bookmark.newest), bookmark.newest)
         self.marked.update(self.seen)
         if not await self.catalog.has_exactly(marker, bookmark.count + len(self.marked) - known):
             raise Outdated  # a batch is gone, or one came meanwhile
+        if not bookmark.is_young(self.catalog.service_time):
+            raise Outdated
 
     def unread(self, plan: Plan) -> set[str]:
         """Ids that the plan rests on though they were not read: of changes, conflicts, and of rivals for an address."""

@@ -41,9 +41,7 @@ class RefreshRequest:
     today: date
     scope: Scope = field(default_factory=Scope)
     settle: float = DEFAULT.settle
-    """Seconds after a create during which absence proves nothing."""
-    state_age: float | None = None
-    """Seconds since the state file was written; None when there is none."""
+    """Seconds that a recorded batch is asked for before it is missing: how old its record is no clock here can tell."""
     unsettled: int = 0
     """Creates of an earlier run that are still undecided."""
     accept_all_missing: bool = False
@@ -74,8 +72,6 @@ class Reading:
         """Ids of batches that carry our marker: what `Bookmark.count` counts."""
         self.trusted: set[str] = set()
         """Recorded ids that are as recorded, though they are not read."""
-        self.began = time.time()
-        """Epoch seconds."""
         self._began = time.monotonic()
         self._looked_up: set[str] = set()
         """External ids that were asked for."""
@@ -89,9 +85,10 @@ class Reading:
         return ids
 
     @property
-    def service_began(self) -> int:
-        """Epoch milliseconds by Catalog's clock when the reading began."""
-        return self.catalog.service_time - int((time.monotonic() - self._began) * 1000)
+    def service_began(self) -> int | None:
+        """Epoch milliseconds by Catalog's clock when the reading began; None where it does not say."""
+        now = self.catalog.service_time
+        return None if now is None else now - int((time.monotonic() - self._began) * 1000)
 
     def absent(self) -> dict[str, str]:
         """Recorded ids that nothing has shown, with their external ids."""
@@ -131,9 +128,7 @@ class Reading:
 
     async def _look_again(self) -> None:
         """A recorded batch that is not shown: ask by external id, and while it may be lagging, ask again."""
-        age, settle = self.request.state_age, self.request.settle
-        left = 0.0 if age is None else max(0.0, settle - age)
-        delay = FIRST_PAUSE
+        left, delay = self.request.settle, FIRST_PAUSE
         while absent := self.absent():
             await self.read_external_ids(absent.values())
             if not (absent := self.absent()):

@@ -60,6 +60,7 @@ async def _read(reading: FullReading | IncrementalReading) -> Refreshed:
 
 def _plan(reading: FullReading | IncrementalReading) -> Plan:
     request = reading.request
-    observation = Observation.of(reading.seen.values(), trusted=frozenset(reading.trusted), read=reading.read)
+    trusted, now = frozenset(reading.trusted), reading.catalog.service_time
+    observation = Observation.of(reading.seen.values(), trusted=trusted, read=reading.read, now=now)
     inputs = replace(request.inputs, observation=observation)
     return make_plan(inputs, today=request.today, scope=request.scope, unsettled=request.unsettled)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.plans.bookmark import LARGEST, dump, parse
@@ -22,7 +21,7 @@ SUFFIX = ".bookmark"
 def load(state: Path, digest: str) -> Bookmark | None:
     """The bookmark for a state file with this digest; None if there is no bookmark that fits."""
     found = parse(read_cache(state.with_suffix(SUFFIX), LARGEST))
-    return found if found is not None and found.fits(digest, time_ns() // 1_000_000) else None
+    return found if found is not None and found.state == digest else None
 
 
 def save(state: Path, digest: str, bookmark: Bookmark | None) -> None:

@@ -24,8 +24,6 @@ class Status:
 
     mode: int
     """Permission bits."""
-    changed_at: int
-    """Epoch milliseconds of the last change."""
 
 
 class Handle(Protocol):
@@ -100,12 +98,12 @@ class RealDisk:
     """The file system of the operating system."""
 
     def status(self, path: Path) -> Status | None:
-        """Mode and time from `lstat`."""
+        """The mode from `lstat`."""
         try:
             found = os.lstat(path)
         except FileNotFoundError:
             return None
-        return Status(stat.S_IMODE(found.st_mode), found.st_mtime_ns // 1_000_000)
+        return Status(stat.S_IMODE(found.st_mode))
 
     def read(self, path: Path) -> bytes | None:
         """All its bytes; None if there is no such file."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from time import time_ns
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import SettingsInvalid, StateCorrupt, StateError, StateMismatch
@@ -25,7 +24,7 @@ from reconciler.storage.disk import RealDisk, store_failed
 from reconciler.storage.journal import JournalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from reconciler.core.identity import Identity
@@ -48,15 +47,11 @@ class Loaded:
     journal_entries: int
     text_digest: str
     """The digest of the state file's bytes; of no bytes if there is no file."""
-    age_ms: int | None
-    """Milliseconds since the newer of state file and journal was written; None if there is neither.
-
-    A record may be that new, and Catalog may not show its batch yet."""
 
     @classmethod
     def empty(cls, identity: Identity) -> Loaded:
         """What a missing state directory holds."""
-        return cls(State(identity), (), 0, digest(b""), None)
+        return cls(State(identity), (), 0, digest(b""))
 
 
 class Store:
@@ -67,7 +62,6 @@ class Store:
         path: Path,
         identity: Identity,
         disk: Disk | None = None,
-        now_ms: Callable[[], int] = lambda: time_ns() // 1_000_000,
     ) -> None:
         if path.suffix in _RESERVED_SUFFIXES:
             raise SettingsInvalid(
@@ -79,7 +73,6 @@ class Store:
         self.lock_path = path.with_suffix(".lock")
         self.identity = identity
         self._disk = disk or RealDisk()
-        self._now_ms = now_ms
         self._is_journal_open = False
 
     def load(self) -> Loaded:
@@ -90,8 +83,6 @@ class Store:
         with _translated(f"reading `{self.path}`"):
             log = self._disk.read(self.journal)  # first: a commit between both reads then does no harm
             data = self._disk.read(self.path)
-            written = [self._disk.status(path) for path in (self.path, self.journal)]
-        changed = max((each.changed_at for each in written if each is not None), default=None)
         state = State(self.identity) if data is None else parse(data, self.identity, str(self.path))
         decoded = self._decode(log)
         text_digest = digest(data or b"")
@@ -101,7 +92,6 @@ class Store:
             open_intents=replayed.open_intents,
             journal_entries=len(decoded.entries),
             text_digest=text_digest,
-            age_ms=None if changed is None else max(0, self._now_ms() - changed),
         )
 
     @asynccontextmanager
@@ -134,6 +124,14 @@ class Store:
             self._clear_journal(state, text_digest)
         return text_digest
 
+    def checkpoint(self, state: State) -> None:
+        """Write the state while the journal is open; the journal stays as it is.
+
+        Its entries may be in that state already: they are facts, and folding one twice is harmless. Raises
+        `StoreFailed`.
+        """
+        self._replace_state(state, is_readable=True)
+
     def replace(self, state: State) -> None:
         """Commit over a state file that cannot be read; a journal that is damaged or of another state is set aside.
 
@@ -150,6 +148,9 @@ class Store:
     def _write_state(self, state: State, *, is_readable: bool) -> str:
         if self._is_journal_open:
             raise RuntimeError("close the journal before the commit")
+        return self._replace_state(state, is_readable=is_readable)
+
+    def _replace_state(self, state: State, *, is_readable: bool) -> str:
         check_identity(state.identity, self.identity, str(self.path))
         data = dump(state)
         with _translated(f"writing `{self.path}`"):

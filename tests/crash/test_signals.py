@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import pty
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -47,6 +50,38 @@ def test_the_first_signal_lets_what_flies_land_and_commits(
     aep.answer_delay = 0.0
     assert checkout.apply().code == 0
     assert len(aep.creates) == COUNT
+    checkout.check(addresses(COUNT))
+
+
+def test_what_is_known_is_committed_at_the_first_signal_though_one_request_hangs(
+    checkout: Checkout, aep: Aep
+) -> None:
+    """A runner that cancels a job sends SIGINT, then SIGTERM, and then takes the machine away."""
+    hangs, arrived = threading.Event(), itertools.count(1)
+
+    def hang_once() -> None:
+        if next(arrived) == COUNT:
+            hangs.wait(60)
+
+    aep.before_create = hang_once
+    checkout.declare(manifest(COUNT))
+    with checkout.started("apply", "--auto-approve", "--rate", "100000", "--format", "json") as process:
+        until = time.monotonic() + 30
+        while len(aep.batches) < COUNT - 1:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        while len(checkout.recorded()) < COUNT - 1:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert checkout.journal.exists()
+        done = end(process, 30)
+    hangs.set()
+    assert done.code == 130, done.text
+    assert len(checkout.recorded()) == COUNT - 1
+    assert json.loads(done.out.splitlines()[-1])["type"] == "change_summary", done.text
+    assert checkout.apply().code == 0
     checkout.check(addresses(COUNT))
 
 

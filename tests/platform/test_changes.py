@@ -94,22 +94,27 @@ def test_after_a_lost_answer_it_looks_and_finds_it_done(
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
-@pytest.mark.parametrize("action", [Verb.ABORT, Verb.REVERT])
-def test_after_a_lost_answer_a_batch_that_is_gone_for_catalog_and_for_import_is_fine(
-    answer: httpx.Response, action: Verb
-) -> None:
-    script = Script(httpx.ReadError("reset"), answer, httpx.Response(404), answer)
-    run(act(script, action))
-    assert script.methods == ["POST", "GET", "POST", "GET"]
-
-
-@pytest.mark.parametrize("answer", [httpx.Response(404), httpx.Response(200, json={})])
-def test_after_a_lost_answer_one_absence_alone_is_no_success(answer: httpx.Response) -> None:
-    script = Script(httpx.ReadError("reset"), answer, OK)
-    run(act(script))
+def test_a_batch_that_two_witnesses_miss_after_a_lost_answer_is_gone(answer: httpx.Response) -> None:
+    script = Script(httpx.ReadError("reset"), answer, httpx.Response(404))
+    run(act(script, Verb.REVERT))
     assert script.methods == ["POST", "GET", "POST"]
-    with pytest.raises(NotFound):
-        run(act(Script(httpx.ReadError("reset"), shows("loading"), httpx.Response(404), shows("loading"))))
+
+
+@pytest.mark.parametrize("action", Verb)
+def test_what_catalog_does_not_show_yet_after_a_lost_answer_is_asked_for_again(action: Verb) -> None:
+    script = Script(httpx.ReadError("reset"), httpx.Response(404), OK)
+    run(act(script, action))
+    assert script.methods == ["POST", "GET", "POST"]
+
+
+@pytest.mark.parametrize("refusal", [400, 404, 409])
+def test_a_refusal_after_a_lost_answer_is_no_verdict_while_catalog_does_not_show_the_batch(refusal: int) -> None:
+    absent, no = httpx.Response(404), httpx.Response(refusal)
+    seen = [httpx.ReadError("reset"), absent, no, *([] if refusal == 404 else [absent]), shows("loaded")]
+    script = Script(*seen)
+    run(act(script, Verb.COMPLETE))
+    assert script.methods[-1] == "GET"
+    assert script.methods.count("POST") == 2
 
 
 @pytest.mark.parametrize(

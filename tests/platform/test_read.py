@@ -74,7 +74,7 @@ def test_changes_are_asked_for_as_adobe_documents_it() -> None:
     filtered = "tags=reconciler_project:acme&property=updated%3E1700000000000"
     assert [str(each.url) for each in seen] == [
         f"{API}/catalog/batches?{filtered}&limit=100&start=0&orderBy=asc:created&properties={PROPERTIES}",
-        f"{API}/catalog/batches?{filtered}&limit=1&start=0&orderBy=asc:created&properties={PROPERTIES}",
+        f"{API}/catalog/batches?{filtered}&limit=1&start=0&orderBy=desc:created&properties={PROPERTIES}",
     ]
 
 

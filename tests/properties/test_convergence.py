@@ -187,7 +187,7 @@ class Convergence(RuleBasedStateMachine):
         records: dict[str, Record] = dict(replayed.state.records)
         pace = Pace(parallelism=2, settle=0.0, first_look=0.0)
         ledger = Ledger(mortal, records)
-        settled = await settle_at_once(self.platform, replayed.open_intents, now=time.time(), settle=0.0)
+        settled = await settle_at_once(self.platform, replayed.open_intents, settle=0.0)
         await ledger.write(*settled.entries)
         inputs = PlanInputs(WHO, self.wanted, records, None)
         plan = (await refresh(self.platform, RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True))).plan

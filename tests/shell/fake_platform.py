@@ -42,8 +42,8 @@ class FakePlatform:
     """Those that exist; None for all."""
     calls: list[str] = field(default_factory=list)
     hidden: dict[str, int] = field(default_factory=dict)
-    clock: int = 0
-    """Epoch milliseconds."""
+    clock: int | None = 0
+    """Epoch milliseconds; None: AEP does not tell the time."""
     created: list[CreateRequest] = field(default_factory=list)
     told: int = 0
     """Batches that listings showed."""
@@ -83,10 +83,11 @@ class FakePlatform:
 
     async def any_change(self, tags: Mapping[str, str], since: int) -> Observed | None:
         self.calls.append(f"any change since {since}")
-        return next((b for b in self._marked(tags) if b.updated is not None and b.updated >= since), None)
+        changed = [b for b in self._marked(tags) if b.updated is not None and b.updated >= since]
+        return max(changed, key=lambda batch: batch.updated or 0, default=None)
 
     @property
-    def service_time(self) -> int:
+    def service_time(self) -> int | None:
         return self.clock
 
     async def batches_by_id(self, ids: Collection[str]) -> dict[str, Observed]:

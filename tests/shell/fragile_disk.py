@@ -72,7 +72,7 @@ class FragileDisk:
 
     def status(self, path: Path) -> Status | None:
         inode = self.names.get(path)
-        return Status(inode.mode, 1000) if inode else None
+        return Status(inode.mode) if inode else None
 
     def read(self, path: Path) -> bytes | None:
         inode = self.names.get(path)

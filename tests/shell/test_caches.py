@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = 1_800_000_000_000
-MARK = Bookmark(since=5, newest=4, count=1_000, recheck=frozenset({"B1"}), uncounted=frozenset(), full_at=NOW)
+MARK = Bookmark(began=5, newest=4, count=1_000, recheck=frozenset({"B1"}), uncounted=frozenset(), full_at=NOW)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -49,16 +49,21 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert read_cache(tmp_path / "pipe", 10) == b""
 
 
-def test_a_bookmark_is_for_one_state_and_some_hours() -> None:
-    mark = Bookmark(**{name: getattr(MARK, name) for name in MARK.__slots__} | {"state": "digest"})
-    assert mark.fits("digest", NOW + 1)
-    assert not mark.fits("another", NOW + 1)
-    assert not mark.fits("digest", NOW - 1)  # made in the future
-    assert not mark.fits("digest", NOW + LONGEST_LIFE_MS)
+def test_a_bookmark_is_for_one_state(tmp_path: Path) -> None:
+    bookmarks.save(tmp_path / "dev.jsonl", "digest", MARK)
+    assert bookmarks.load(tmp_path / "dev.jsonl", "digest") is not None
+    assert bookmarks.load(tmp_path / "dev.jsonl", "another") is None
+
+
+def test_a_bookmark_is_for_some_hours_by_catalogs_clock() -> None:
+    assert MARK.is_young(NOW + 1)
+    assert not MARK.is_young(NOW - 1)  # made in the future
+    assert not MARK.is_young(NOW + LONGEST_LIFE_MS)
+    assert not MARK.is_young(None)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", '{"version": 2}', "[" * 100_000, '{"version": 1, "since": "x"}']
+    "text", ["", "{}", "[]", "null", '{"version": 2}', "[" * 100_000, '{"version": 3, "began": "x"}']
 )
 def test_what_is_no_bookmark_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "dev.bookmark").write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 from reconciler.apply.engine import carry_out
 from reconciler.apply.ledger import Ledger
 from reconciler.apply.run import Run, Slots, Stop
-from reconciler.apply.settling import settle_at_once
+from reconciler.apply.settling import Settled, settle_at_once
 from reconciler.core.batch import OnRemove, Spec
 from reconciler.core.errors import OutcomeUnknown, StoreFailed
 from reconciler.core.pace import Pace
@@ -22,11 +22,17 @@ from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 
 if TYPE_CHECKING:
-    from reconciler.core.batch import Record
+    from collections.abc import Awaitable, Callable
+
+    from reconciler.core.batch import Observed, Record
     from reconciler.core.plans.events import Event
     from reconciler.core.plans.plan import Plan
     from reconciler.core.states.journal import Entry
     from reconciler.ports import CreateRequest
+
+
+NOW = 1_767_225_600_000
+"""Epoch milliseconds by AEP's clock."""
 
 
 @dataclass
@@ -62,13 +68,14 @@ def carry(
     intents: tuple[Intent, ...] = (),
     settle: float = 0.3,
     stop_after: int | None = None,
+    grace: float = 5.0,
 ) -> Trial:
     records: dict[str, Record] = dict(known or {})
     events: list[Event] = []
     journal = journal or ListJournal()
 
     async def run() -> Account:
-        stop = Stop()
+        stop = Stop(grace)
 
         def listen(event: Event) -> None:
             events.append(event)
@@ -146,31 +153,96 @@ def test_what_stays_without_a_verdict_is_unknown_and_its_intent_stays_open() -> 
 
 
 def test_an_open_intent_of_an_earlier_run_is_looked_for_before_anything_is_sent() -> None:
-    import time
-
-    platform = FakePlatform(batches={"B9": observed("B9")}, hidden={"B9": 2})
-    trial = carry(plan_of([desired()]), platform, intents=(intent(int(time.time() * 1000)),))
+    platform = FakePlatform(batches={"B9": observed("B9")}, hidden={"B9": 2}, clock=NOW)
+    trial = carry(plan_of([desired()]), platform, intents=(intent(NOW),))
     assert trial.records[ADDRESS].id == "B9"
     assert not platform.created
 
 
 def test_an_open_intent_of_a_removed_address_is_not_forgotten() -> None:
-    import time
-
-    platform = FakePlatform(batches={"B9": observed("B9")}, hidden={"B9": 2})
-    trial = carry(plan_of(), platform, intents=(intent(int(time.time() * 1000)),))
+    platform = FakePlatform(batches={"B9": observed("B9")}, hidden={"B9": 2}, clock=NOW)
+    trial = carry(plan_of(), platform, intents=(intent(NOW),))
     assert trial.records[ADDRESS].id == "B9"
 
 
-def test_settling_at_once_records_voids_and_keeps_what_is_too_young() -> None:
-    import time
+SETTLE = 30.0
+OLD = NOW - int(SETTLE * 1000)
 
-    now = int(time.time() * 1000)
-    old, young, there = intent(0, "loyalty/old"), intent(now, "loyalty/young"), intent(now, "loyalty/there")
-    platform = FakePlatform(batches={"B1": observed("B1", address="loyalty/there")})
-    settled = asyncio.run(settle_at_once(platform, (old, young, there), now=now / 1000, settle=30.0))
+
+def settled_at_once(platform: FakePlatform, *intents: Intent) -> Settled:
+    return asyncio.run(settle_at_once(platform, intents, settle=SETTLE))
+
+
+def stranger(updated: int) -> Observed:
+    """Somebody else's batch, which says only how far Catalog is."""
+    return replace(observed("S", external_id="theirs"), updated=updated)
+
+
+def test_settling_at_once_records_voids_and_keeps_what_is_too_young() -> None:
+    old, young, there = intent(OLD, "loyalty/old"), intent(NOW, "loyalty/young"), intent(NOW, "loyalty/there")
+    batches = {"B1": observed("B1", address="loyalty/there"), "S": stranger(NOW)}
+    settled = settled_at_once(FakePlatform(batches=batches, clock=NOW), old, young, there)
     assert settled.undecided == (young,)
     assert settled.entries == (Void("loyalty/old", 1), Done(there.record("B1")))
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "shown", "is_void"),
+    [
+        (OLD, NOW, NOW, True),
+        (OLD, NOW, OLD - 1, False),  # Catalog shows nothing newer than the request: it may lag
+        (OLD - 3_600_000, NOW, 0, True),  # nothing else happens in this sandbox
+        (NOW + 86_400_000, NOW, NOW, False),  # a clock that was set back
+        (0, NOW, NOW, False),  # AEP did not tell the time then
+        (OLD, None, NOW, False),  # nor does it now
+    ],
+)
+def test_an_intent_is_void_at_once_only_by_aeps_own_clock_and_by_what_catalog_shows(
+    at: int, now: int | None, shown: int, *, is_void: bool
+) -> None:
+    settled = settled_at_once(FakePlatform(batches={"S": stranger(shown)}, clock=now), intent(at))
+    assert (settled.entries == (Void(ADDRESS, 1),)) is is_void
+    assert (settled.undecided == (intent(at),)) is not is_void
+
+
+def test_in_an_outage_one_run_sends_a_create_twice_at_most() -> None:
+    """504 after the effect, and Catalog lags behind for longer than the settle time."""
+    platform = FakePlatform(answers=["lost after"] * 4, lag=1_000, clock=NOW)
+    trial = carry(plan_of([desired()]), platform, settle=0.02)
+    assert len(platform.created) == 2
+    assert trial.account.unknown == 1
+    last = trial.journal.entries[-1]
+    assert isinstance(last, Intent)
+    assert last.unanswered == 2
+
+
+def test_a_create_in_doubt_twice_is_sent_again_only_once_catalog_is_seen_to_be_fresh() -> None:
+    open_one = replace(intent(OLD), unanswered=2)
+    lagging = FakePlatform(batches={"S": stranger(OLD - 1)}, clock=NOW)
+    trial = carry(plan_of([desired()]), lagging, intents=(open_one,), settle=SETTLE)
+    assert trial.account.unknown == 1
+    assert not lagging.created
+    assert trial.journal.entries == []
+    fresh = FakePlatform(batches={"S": stranger(OLD)}, clock=NOW)
+    trial = carry(plan_of([desired()]), fresh, intents=(open_one,), settle=SETTLE)
+    assert trial.account.created == 1
+    assert len(fresh.created) == 1
+
+
+def test_a_create_that_died_once_is_sent_once_more() -> None:
+    """A killed run: whether its request left is unknown, and in a sandbox of its own nothing newer ever shows."""
+    platform = FakePlatform(answers=["lost before"] * 3, clock=NOW)
+    trial = carry(plan_of([desired()]), platform, intents=(intent(OLD),), settle=0.02)
+    assert len([call for call in platform.calls if call.startswith("create")]) == 1
+    assert trial.account.unknown == 1
+
+
+def test_a_second_request_that_never_left_leaves_the_first_in_doubt() -> None:
+    platform = FakePlatform(answers=["lost after", "never sent"], lag=1_000, clock=NOW)
+    trial = carry(plan_of([desired()]), platform, settle=0.02)
+    last = trial.journal.entries[-1]
+    assert isinstance(last, Intent)
+    assert last.unanswered == 1
 
 
 def test_two_batches_for_one_lost_answer_are_both_named() -> None:
@@ -235,6 +307,48 @@ def test_a_stop_lands_what_flies_and_starts_nothing_new() -> None:
     assert trial.account.ending is Ending.INTERRUPTED
     assert len(trial.records) == len(platform.created) == trial.account.created < 100
     assert trial.account.skipped == 100 - trial.account.created
+
+
+@dataclass
+class Hanging(FakePlatform):
+    """A service that never answers one create, whose batch it made."""
+
+    stuck: str = "loyalty/b007"
+
+    async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
+        batch = await super().create(request, about_to_send=about_to_send)
+        if request.marker["reconciler_address"] == [self.stuck]:
+            await asyncio.Event().wait()
+        return batch
+
+
+def test_after_a_stop_what_hangs_is_given_up_and_the_next_run_finds_it() -> None:
+    wanted = [desired(f"loyalty/b{number:03}") for number in range(40)]
+    platform = Hanging()
+    trial = carry(plan_of(wanted), platform, stop_after=20, grace=0.02)
+    assert trial.account.ending is Ending.INTERRUPTED
+    assert [failure.address for failure in trial.account.failures if failure.unknown] == [platform.stuck]
+    assert len(trial.records) == len(platform.created) - 1
+    done = {entry.record.address for entry in trial.journal.entries if isinstance(entry, Done)}
+    opened = [entry for entry in trial.journal.entries if isinstance(entry, Intent) and entry.address not in done]
+    assert [each.address for each in opened] == [platform.stuck]
+    assert set(trial.account.unlooked) == set(trial.records)
+
+
+def test_what_is_cut_while_it_is_written_down_counts_all_the_same() -> None:
+    """The journal writes on what was given to it: the record must not be missing when the journal is cleared."""
+
+    @dataclass
+    class Slow(ListJournal):
+        async def append(self, *entries: Entry) -> None:
+            self.entries.extend(entries)
+            if any(isinstance(entry, Done) and entry.record.address == "loyalty/a" for entry in entries):
+                await asyncio.Event().wait()
+
+    plan = plan_of([desired("loyalty/a"), desired("loyalty/b")])
+    trial = carry(plan, FakePlatform(), journal=Slow(), stop_after=2, grace=0.02)
+    assert trial.account.ending is Ending.INTERRUPTED
+    assert set(trial.records) == {"loyalty/a", "loyalty/b"}
 
 
 def test_a_broken_disk_ends_the_run_and_names_the_ids_that_it_could_not_write() -> None:

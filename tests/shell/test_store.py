@@ -49,7 +49,7 @@ def append(store: Store, *groups: tuple[Entry, ...]) -> None:
 
 
 def test_no_file_is_an_empty_state(tmp_path: Path) -> None:
-    assert store_at(tmp_path).load() == Loaded.empty(WHO) == Loaded(State(WHO), (), 0, digest(b""), None)
+    assert store_at(tmp_path).load() == Loaded.empty(WHO) == Loaded(State(WHO), (), 0, digest(b""))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -59,18 +59,7 @@ def test_what_is_committed_is_loaded(tmp_path: Path) -> None:
     loaded = store.load()
     assert loaded.state == state_of(ONE, TWO)
     assert loaded.text_digest == digest(store.path.read_bytes())
-    assert loaded.age_ms is not None
-    assert 0 <= loaded.age_ms < 60_000
     assert [each.name for each in store.path.parent.iterdir()] == ["dev.jsonl"]
-
-
-def test_the_age_is_of_the_state_file(tmp_path: Path) -> None:
-    store = Store(tmp_path / "dev.jsonl", WHO, now_ms=lambda: 5_000)
-    store.commit(state_of(ONE))
-    os.utime(store.path, ns=(0, 2_000_000_000))
-    assert store.load().age_ms == 3_000
-    os.utime(store.path, ns=(0, 9_000_000_000))
-    assert store.load().age_ms == 0
 
 
 def test_what_is_appended_is_loaded(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import STATUS_CLASSES, StatusClass
+from reconciler.core.batch import STATUS_CLASSES, Stage, StatusClass
 from reconciler.core.plans.decide import known
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Observed, Record
 
-VERSION = 2
+VERSION = 3
 
 WORTH_IT = 1_000
 """Recorded batches from which on a bookmark is used: reading fewer takes only a few calls."""
@@ -30,9 +30,9 @@ MOST_RECHECKED = 1_000
 LONGEST_LIFE_MS = 12 * 3600 * 1000
 """Milliseconds after which everything is read again."""
 
-LAG_MS = 3_000
-"""Milliseconds within which Catalog shows a change of a batch that it has (unverified, as is all of its lag:
-aep-api.md §4). What comes later is seen by the next full refresh."""
+LEAST_LAG_MS = 3_000
+"""Milliseconds that Catalog is given to show a change even where the settle time is less (its lag is unverified:
+aep-api.md §4). What comes later than both is seen by the next full refresh."""
 
 LARGEST = 1024 * 1024
 """Bytes of a bookmark's text that is read."""
@@ -42,8 +42,8 @@ LARGEST = 1024 * 1024
 class Bookmark:
     """What is known of Catalog without asking."""
 
-    since: int
-    """Epoch milliseconds by Catalog's clock: what was changed at that moment or later is asked for."""
+    began: int
+    """Epoch milliseconds by Catalog's clock: when the reading began."""
     newest: int
     """Epoch milliseconds: when the last change was that was seen. Asked for what was changed then or later, a Catalog
     that has understood the question shows something."""
@@ -54,13 +54,18 @@ class Bookmark:
     uncounted: frozenset[str]
     """Those of `recheck` that are not in `count`."""
     full_at: int
-    """Epoch milliseconds by this machine's clock: when everything was read."""
+    """Epoch milliseconds by Catalog's clock: when everything was read."""
     state: str = ""
     """The digest of the state file that it goes with."""
 
-    def fits(self, state: str, now: int) -> bool:
-        """Whether it may be used for a state with this digest, now (epoch milliseconds)."""
-        return self.state == state and 0 <= now - self.full_at < LONGEST_LIFE_MS
+    def is_young(self, now: int | None) -> bool:
+        """Whether it may be used now (epoch milliseconds by Catalog's clock; None where it does not say)."""
+        return now is not None and 0 <= now - self.full_at < LONGEST_LIFE_MS
+
+    def since(self, settle: float) -> int:
+        """From when on to ask for changes, Catalog being given `settle` seconds to show one; epoch milliseconds."""
+        shown = self.began - max(LEAST_LAG_MS, int(settle * 1000))  # what was changed before was shown
+        return min(self.newest + 1, shown)
 
     def after(self, before: Mapping[str, Record], now: Mapping[str, Record]) -> Bookmark | None:
         """The bookmark once a run has made other records of those that were; None when too many changed."""
@@ -90,7 +95,7 @@ def parse(text: bytes) -> Bookmark | None:
     match fields:
         case {
             "version": int(version),
-            "since": int(since),
+            "began": int(began),
             "newest": int(newest),
             "count": int(count),
             "recheck": [*recheck],
@@ -99,18 +104,9 @@ def parse(text: bytes) -> Bookmark | None:
             "state": str(state),
         } if version == VERSION and count > 0:
             sets = frozenset(map(str, recheck)), frozenset(map(str, uncounted))
-            return Bookmark(since, newest, count, *sets, full_at, state)
+            return Bookmark(began, newest, count, *sets, full_at, state)
         case _:
             return None
-
-
-def since(newest: int, began: int) -> int:
-    """From when on to ask for changes, `newest` being the last one that was seen by a reading that began at `began`.
-
-    All three are epoch milliseconds by Catalog's clock.
-    """
-    shown = began - LAG_MS  # what was changed before was shown
-    return newest + 1 if newest < shown else shown
 
 
 def is_as_recorded(record: Record, observed: Observed) -> bool:
@@ -118,6 +114,7 @@ def is_as_recorded(record: Record, observed: Observed) -> bool:
     return (
         observed.status in STATUS_CLASSES
         and observed.status_class in {StatusClass.OPEN, StatusClass.IN_FLIGHT, StatusClass.DONE}
+        and not (record.stage is Stage.COMPLETED and observed.status_class is StatusClass.OPEN)  # it may be overdue
         and not (record.deposed or record.rivals)
         and observed.external_id == record.external_id
         and record.dataset in observed.datasets

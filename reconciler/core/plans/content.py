@@ -13,6 +13,9 @@ from reconciler.core.batch import Stage, StatusClass
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed, Record
 
+OVERDUE_MS = 3_600_000
+"""Milliseconds after which a completed batch should no longer be open: COMPLETE had no effect though AEP accepted it."""
+
 TAKES_FILES = frozenset({StatusClass.OPEN, None})
 """Classes of a batch that still takes files; None: Catalog was not asked."""
 
@@ -34,6 +37,14 @@ def target(desired: Desired, record: Record, status: StatusClass | None) -> Reco
         record = replace(record, files=content, begun=())
     wants = desired.complete or record.stage is Stage.COMPLETING
     return replace(record, stage=Stage.COMPLETED) if wants else record
+
+
+def is_overdue(record: Record, observed: Observed | None, now: int | None) -> bool:
+    """Whether a completed batch stays open for too long; `now` is epoch milliseconds by AEP's clock."""
+    if record.stage is not Stage.COMPLETED or observed is None or observed.status_class is not StatusClass.OPEN:
+        return False
+    stamps = [stamp for stamp in (observed.created, observed.updated) if stamp is not None]
+    return bool(stamps) and now is not None and now - max(stamps) > OVERDUE_MS
 
 
 def with_content_of(before: Record | None, after: Record) -> Record:

@@ -360,6 +360,8 @@ _RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or 
 
 _MEND = "mend its files: with `recreate_when: [failed]` the next apply makes another batch of the changed ones"
 
+_COMPLETE = "`apply` asks AEP for its completion again; if that does not help, ask AEP support"
+
 _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.FAILED: ("failed", _RECREATE),
     StatusClass.WITHDRAWN: ("was withdrawn", _RECREATE),
@@ -386,6 +388,8 @@ def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | 
         if record.files and observed.status_class is StatusClass.FAILED:
             hint = _MEND
         return Drift(record.address, record.id, status, message, hint, observed.errors)
+    if content.is_overdue(record, observed, observation.now):
+        return Drift(record.address, record.id, status, "was completed, and is still open after an hour", _COMPLETE)
     tags, shown = record.spec.get("tags", {}), observed.tags_of(record.spec)
     changed = sorted(name for name in tags if shown.get(name) != tags[name])
     if changed and prior.origin is Origin.STATE:

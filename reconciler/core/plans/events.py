@@ -98,6 +98,8 @@ class Account:
     skipped: int = 0
     yielded: int = 0
     """Batches of this run that were aborted again, because another run created theirs first."""
+    unlooked: list[str] = field(default_factory=list)
+    """Addresses where another run may have created a batch at the same moment: Catalog told nothing by the end."""
     failures: list[FailedAddress] = field(default_factory=list)
     unrecorded: list[tuple[str, str]] = field(default_factory=list)
     """Address and id of batches that exist but could not be written down: the disk failed."""

@@ -51,6 +51,8 @@ class Observation:
     trusted: frozenset[str] = frozenset()
     """Recorded ids that are as recorded, though they were not read this time (`bookmark`)."""
     read: CatalogRead = CatalogRead.EVERYTHING
+    now: int | None = None
+    """Epoch milliseconds by AEP's clock; None where it did not say."""
 
     @property
     def how(self) -> str:
@@ -77,6 +79,7 @@ class Observation:
         *,
         trusted: frozenset[str] = frozenset(),
         read: CatalogRead = CatalogRead.EVERYTHING,
+        now: int | None = None,
     ) -> Observation:
         """Index the batches; one seen twice counts once."""
         by_id = {batch.id: batch for batch in batches}
@@ -90,7 +93,7 @@ class Observation:
                 consolidated[batch.id] = batch.successor
             if batch.is_consolidation:
                 consolidated.update(dict.fromkeys(batch.predecessors, batch.id))
-        return cls(by_id, by_base, consolidated, trusted, read)
+        return cls(by_id, by_base, consolidated, trusted, read, now)
 
     def was_asked_for(self, record: Record) -> bool:
         """Whether the record's batch was looked for; else the record says what it is."""

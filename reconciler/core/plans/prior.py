@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import Record, Spec, StatusClass
+from reconciler.core.batch import Record, Spec, Stage, StatusClass
 from reconciler.core.claim import contradiction
-from reconciler.core.plans.content import with_observed_content
+from reconciler.core.plans.content import is_overdue, with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
 
@@ -114,6 +114,8 @@ class Finder:
         unread = final != record.id and final not in self.observation.by_id
         status = StatusClass.DONE if unread else self.observation.status_class(final)
         own = self.observation.by_id.get(record.id) if final == record.id else None
+        if is_overdue(record, own, self.observation.now):
+            record = replace(record, stage=Stage.COMPLETING)  # COMPLETE had no effect: it is sent again
         return Prior(record, status, own, previous_address=previous)
 
     def _found(self, desired: Desired, carriers: Sequence[Carrier], record: Record | None) -> Prior | Conflict | None:
