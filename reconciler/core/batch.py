@@ -26,6 +26,9 @@ DEFAULT_FORMAT = "parquet"
 """What AEP assumes when a request names no format (aep-api.md §3.1)."""
 
 
+SUCCESSOR_TAG = "acp_successor"
+"""Of a batch that the platform itself replaced: the id of the new one (aep-api.md §5.2)."""
+
 Text = Annotated[str, Field(min_length=1, description="a text that is not empty")]
 
 Address = Annotated[
@@ -256,5 +259,5 @@ class Observed:
     @property
     def successor(self) -> str | None:
         """The batch that the platform's own consolidation put in its place (aep-api.md §5.2)."""
-        successors = self.tags.get("acp_successor", ())
+        successors = self.tags.get(SUCCESSOR_TAG, ())
         return successors[0] if successors else None

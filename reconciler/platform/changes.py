@@ -136,9 +136,7 @@ class TagsAttempt:
 def _version(answer: Answer, fields: Mapping[str, Json]) -> str | None:
     """The ETag, which is the batch's version. A weak ETag never matches: then the body's field (aep-api.md §8.6)."""
     etag = answer.header("etag")
-    version = fields.get("version")
-    if etag and not etag.startswith("W/"):
-        return etag
+    version = fields.get("version") if not etag or etag.startswith("W/") else etag
     return version if isinstance(version, str) and version.isascii() and version.isprintable() else None
 
 

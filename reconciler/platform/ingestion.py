@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.platform import wire
 from reconciler.platform.changes import ActionAttempt, TagsAttempt
-from reconciler.platform.exchange import LARGEST_OBJECT, Call
+from reconciler.platform.exchange import JSON_HEADERS, LARGEST_OBJECT, Call
 from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
 from reconciler.platform.problems import Failure, Operation
 from reconciler.platform.uploads import Upload
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Exchange
     from reconciler.ports import Content, CreateRequest, FilePlace, Verb
-
-JSON_HEADERS = {"content-type": "application/json"}
 
 
 class AepIngestion:
@@ -56,7 +54,8 @@ class AepIngestion:
         """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""
         path = f"/batches/{checked_id(batch, 'batch')}"
         operation = Operation(f"{verb.value.lower()} batch `{batch}`", is_read=False)
-        act = Call(operation, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": verb.value}))
+        location = url(self._api_url, f"{IMPORT}{path}", {"action": verb.value})
+        act = Call(operation, "POST", location, headers=JSON_HEADERS)
         read = self._read(f"read batch `{batch}`", path)
         attempt = ActionAttempt(self._exchange, batch, verb, act, read, in_doubt)
         await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
@@ -78,4 +77,4 @@ class AepIngestion:
 
 
 def _read_created(answer: Answer) -> str:
-    return wire.read_created(answer.json())
+    return wire.read_created(answer.json(unique=True))
