@@ -136,7 +136,7 @@ async def read_bounded(response: httpx.Response, max_bytes: int) -> bytes:
 
 
 def _unpacker(headers: httpx.Headers) -> Callable[[bytes, int], bytes]:
-    """What unpacks the pieces of a body, each to at most so many bytes. Raises `Unreadable`, at once or while it runs."""
+    """What unpacks the pieces of a body, each to at most so many bytes. Raises `Unreadable`, at once or in between."""
     codings = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
     match [name for name in codings if name not in {"", "identity"}]:
         case []:

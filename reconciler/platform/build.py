@@ -85,16 +85,17 @@ async def open_platform(
 def _checked_url(name: str, text: str) -> str:
     """Return the URL of a service, whose host can be looked up. Raises `SettingsInvalid`."""
     url = check_url(name, text)
+    written = urlsplit(url).hostname
     try:
         host = httpx.URL(url).host  # reads the Punycode of `xn--`
     except (ValueError, httpx.InvalidURL):
         raise SettingsInvalid(
-            f"`{name}` has a host that cannot be one: `{urlsplit(url).hostname}`",
+            f"`{name}` has a host that cannot be one: `{written}`",
             hint="compare it with the host that your organisation uses, letter by letter",
         ) from None
     if not host.isascii():
         raise SettingsInvalid(
-            f"`{name}` has a host with letters that can look like others: `{urlsplit(url).hostname}` is `{ascii(host)}`",
+            f"`{name}` has a host with letters that can look like others: `{written}` is {host!a}",
             hint="no host of AEP has them, and the credential goes there: give a host of plain letters and digits",
         )
     return url

@@ -1,17 +1,16 @@
 """Which proxy a request goes by, as the variables of the environment say. Nothing is sent, and no password is shown.
 
-httpx reads the same variables, but makes URLs of everything in `NO_PROXY` and fails on an IPv6 network, on an address in
-brackets, and on a variable that no request of ours goes by.
+httpx reads the same variables, but makes URLs of everything in `NO_PROXY` and fails on an IPv6 network, on an address
+in brackets, and on a variable that no request of ours goes by.
 """
 
 from __future__ import annotations
 
 import re
-import ssl
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
-from urllib.request import getproxies, proxy_bypass_environment
+from urllib.request import getproxies
 
 import httpx
 
@@ -19,13 +18,15 @@ from reconciler.core.errors import SettingsInvalid
 from reconciler.settings import Secret, is_loopback
 
 if TYPE_CHECKING:
+    import ssl
+
     from reconciler.settings import Redactor
 
 VARIABLES = {"https": "HTTPS_PROXY", "all": "ALL_PROXY"}
 """By the name that the standard library gives it: in capitals or not, the first one that is set. Plain http is for this
 machine only (`settings.check_url`), so `HTTP_PROXY` is for no request of ours."""
 SCHEMES = {"http", "https", "socks5", "socks5h"}
-LARGEST_PORT = 65_535
+HTTPS_PORT, LARGEST_PORT = 443, 65_535
 
 
 def proxy_for(url: str, context: ssl.SSLContext, redactor: Redactor) -> httpx.Proxy | None:
@@ -34,19 +35,22 @@ def proxy_for(url: str, context: ssl.SSLContext, redactor: Redactor) -> httpx.Pr
     A password in the proxy's URL is added to `redactor`. Raises `SettingsInvalid` for a variable that is none.
     """
     given = getproxies()
-    host = httpx.URL(url).host
     name = next((name for name in VARIABLES if given.get(name)), None)
-    if name is None or is_loopback(url) or _bypasses(given.get("no", ""), host):
+    if name is None or is_loopback(url) or _bypasses(given.get("no", ""), httpx.URL(url)):
         return None
     return _proxy(VARIABLES[name], given[name], context, redactor)
 
 
-def _bypasses(no_proxy: str, host: str) -> bool:
+def _bypasses(no_proxy: str, url: httpx.URL) -> bool:
     """Whether `NO_PROXY` names the host: itself, a domain above it, a network that it lies in, or `*`."""
+    names = (f".{url.host}", f".{url.host}:{url.port or HTTPS_PORT}")
     entries = [re.sub(r"^[a-z]+://|/$", "", entry.lower()) for entry in re.split(r"[,\s]+", no_proxy)]
-    if "*" in entries or any(_network_holds(entry, host) for entry in entries):
-        return True
-    return bool(proxy_bypass_environment(host, {"no": ",".join(entry.lstrip("*") for entry in entries)}))
+    return any(
+        entry == "*"
+        or _network_holds(entry, url.host)
+        or any(name.endswith(f".{entry.lstrip('*.')}") for name in names)
+        for entry in filter(None, entries)
+    )
 
 
 def _network_holds(entry: str, host: str) -> bool:
@@ -57,17 +61,12 @@ def _network_holds(entry: str, host: str) -> bool:
 
 
 def _proxy(variable: str, value: str, context: ssl.SSLContext, redactor: Redactor) -> httpx.Proxy:
-    try:
-        url = httpx.URL(value if "://" in value else f"http://{value}")
-        is_usable = url.scheme in SCHEMES and re.fullmatch(r"[\w.:-]+", url.host) is not None
-        is_usable = is_usable and (url.port is None or 0 < url.port <= LARGEST_PORT)
-    except (ValueError, httpx.InvalidURL):
-        is_usable = False
-    if not is_usable:  # no detail, no cause: the URL may hold a password
+    url = _url(value if "://" in value else f"http://{value}")
+    if url is None:  # no detail, no cause: it may hold a password
         raise SettingsInvalid(
             f"`{variable}` holds no URL of a proxy",
             hint=f"set `{variable}` to `http://HOST:PORT`, unset it, or name the host of AEP in `NO_PROXY`",
-        ) from None
+        )
     if url.scheme.startswith("socks") and find_spec("socksio") is None:
         raise SettingsInvalid(
             f"`{variable}` names a SOCKS proxy, for which a package is missing",
@@ -76,3 +75,14 @@ def _proxy(variable: str, value: str, context: ssl.SSLContext, redactor: Redacto
     for password in (url.password, url.userinfo.decode().partition(":")[2]):  # as it is, and as it is written
         redactor.add(Secret(password))
     return httpx.Proxy(url, ssl_context=context if url.scheme == "https" else None)
+
+
+def _url(text: str) -> httpx.URL | None:
+    """The URL of a proxy that can be connected to; None for any other text."""
+    try:
+        url = httpx.URL(text)
+        has_host = re.fullmatch(r"[\w.:-]+", url.host) is not None
+    except (ValueError, httpx.InvalidURL):
+        return None
+    has_port = url.port is None or 0 < url.port <= LARGEST_PORT
+    return url if has_host and has_port and url.scheme in SCHEMES else None
