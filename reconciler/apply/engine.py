@@ -20,10 +20,11 @@ from reconciler.apply.rivals import yield_to_rivals
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
 from reconciler.core.address import names_address
-from reconciler.core.batch import StatusClass
+from reconciler.core.batch import StatusClass, same_tags
 from reconciler.core.errors import (
     NeverSent,
     OutcomeUnknown,
+    PlatformError,
     ReconcilerError,
     Refused,
     StoreFailed,
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
     from reconciler.core.states.journal import Entry, Intent
+    from reconciler.ports import TagsKept
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
+TAGS_HINT = "write them in the manifest as AEP keeps them, or set `lifecycle: {ignore: [tags]}`; this is told only once"
 
 
 async def carry_out(plan: Plan, run: Run) -> Account:
@@ -110,11 +113,15 @@ class _Engine:
 
     async def _steps(self, change: Change) -> tuple[Record | None, bool]:
         after, adopted = change.after, False
+        kept: TagsKept | None = None
         if change.creates and after is not None:
             after, adopted = await self._create(change, after)
         elif after is not None:
             if change.retags:
-                await self.run.platform.ingestion.change_tags(after.id, after.spec.get("tags", {}), change.untags)
+                assign = after.spec.get("tags", {})
+                kept = await self.run.platform.ingestion.change_tags(after.id, assign, change.untags)
+                is_same = kept is None or same_tags(kept.tags, assign)
+                after = replace(after, kept_tags=None if is_same or kept is None else dict(kept.tags))
             after = with_content_of(change.before, after)
             await self.run.ledger.write(*_renamed(change, after))
         if after is not None and (change.uploads or change.completes):
@@ -127,6 +134,8 @@ class _Engine:
                 await self.run.ledger.write(Done(after))
         if after is None and change.before is not None:
             await self.run.ledger.write(Dropped(change.before.address, change.before.id))
+        if kept is not None:  # told once, when all the rest is done: the record holds what AEP made of the tags
+            raise PlatformError(kept.complaint, hint=TAGS_HINT)
         return after, adopted
 
     async def _create(self, change: Change, after: Record) -> tuple[Record, bool]:

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic cannot read `typing.TypedDic
 from reconciler.core.address import ADDRESS, MAX_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from reconciler.core.diagnostics import Place
 
@@ -68,6 +68,18 @@ class Spec(TypedDict, total=False):
     partial_ingestion_percent: int
     replaces: list[str]
     """Addresses or ids of the batches that this one replays."""
+
+
+def same_tags(one: Mapping[str, Collection[str]], other: Mapping[str, Collection[str]]) -> bool:
+    """Whether tags are the same to AEP, which may sort, trim and lower-case their values, and keep each of them once.
+
+    Nobody has published what it does (aep-api.md §16.1): so what was written is compared with what is shown like this.
+    """
+    return one == other or _plain_tags(one) == _plain_tags(other)
+
+
+def _plain_tags(tags: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    return {name: {value.strip().casefold() for value in values} for name, values in tags.items()}
 
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -215,6 +227,14 @@ class Record:
     begun: Files = ()
     """What was being uploaded when the last answer was missing: AEP may hold it, a part of it, or an older file."""
     stage: Completion = Stage.OPEN
+    kept_tags: Annotated[dict[str, list[str]] | None, Field(description="an object of lists of texts")] = None
+    """What AEP made of the spec's tags when they were written; None: they are as written."""
+
+    def explains(self, tags: Mapping[str, Collection[str]]) -> bool:
+        """Whether tags that Catalog shows are the batch's own: as they were written, or as AEP kept them."""
+        return same_tags(tags, self.spec.get("tags", {})) or (
+            self.kept_tags is not None and same_tags(tags, self.kept_tags)
+        )
 
     @property
     def names(self) -> frozenset[str]:

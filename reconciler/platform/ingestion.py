@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Exchange
-    from reconciler.ports import Content, CreateRequest, FilePlace, Verb
+    from reconciler.ports import Content, CreateRequest, FilePlace, TagsKept, Verb
 
 
 class AepIngestion:
@@ -60,8 +60,10 @@ class AepIngestion:
         attempt = ActionAttempt(self._exchange, batch, verb, act, read, in_doubt)
         await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
 
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
-        """Read, merge and write the batch's tags under `If-Match`; all other tags stay as they are.
+    async def change_tags(
+        self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]
+    ) -> TagsKept | None:
+        """Read, merge and write the batch's tags under `If-Match`, and read them back; all other tags stay.
 
         Writes nothing if the tags are as wanted. Raises `Conflict` if somebody else keeps changing the batch.
         """
@@ -71,6 +73,7 @@ class AepIngestion:
         write = Call(operation, "PATCH", catalog_url(self._api_url, path))
         attempt = TagsAttempt(self._exchange, batch, assign, remove, read, write)
         await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
+        return attempt.kept
 
     def _read(self, what: str, path: str) -> Call:
         return Call(Operation(what, is_read=True), "GET", catalog_url(self._api_url, path), LARGEST_OBJECT)

@@ -175,7 +175,7 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
         multiline=_flag(shape.get("isMultiLineJson")),
         created=_whole(fields.get("created")),
         updated=_whole(fields.get("updated")),
-        predecessors=tuple(map(_bare_id, _texts(replay.get("predecessors")))),
+        predecessors=tuple(map(_bare_id, texts(replay.get("predecessors")))),
         replay_reason=_text(replay.get("reason")),
         errors=tuple(_errors(fields.get("errors"))),
         records=_count(fields, "recordCount", "outputRecordCount", "recordsWritten", "inputRecordCount"),
@@ -192,7 +192,7 @@ def _count(fields: Mapping[str, Json], *names: str) -> int | None:
 
 def _tags(value: Json) -> dict[str, tuple[str, ...]]:
     """The tags; without a successor that is no id, since it would become part of a URL."""
-    tags = {_clean(name): tuple(_texts(values)) for name, values in _map(value).items()}
+    tags = {_clean(name): tuple(texts(values)) for name, values in _map(value).items()}
     if not all(map(is_id, tags.get(SUCCESSOR_TAG, ()))):
         del tags[SUCCESSOR_TAG]
     return tags
@@ -225,7 +225,7 @@ def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
-def _texts(value: Json) -> list[str]:
+def texts(value: Json) -> list[str]:
     """The texts of a list, or of a bare scalar: a tag can be either (aep-api.md §4)."""
     values = value if isinstance(value, list) else [value]
     return [text for each in values if (text := _text(each)) is not None]

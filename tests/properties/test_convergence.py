@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Record
     from reconciler.core.plans.plan import Plan
     from reconciler.core.states.journal import Entry
-    from reconciler.ports import Content, CreateRequest, FilePlace, Verb
+    from reconciler.ports import Content, CreateRequest, FilePlace, TagsKept, Verb
     from tests.shell.fake_platform import Answer
 
 ADDRESSES = [f"loyalty/b{number}" for number in range(5)]
@@ -84,10 +84,13 @@ class Mortal:
     async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
         raise NotImplementedError("no batch here has files")
 
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
+    async def change_tags(
+        self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]
+    ) -> TagsKept | None:
         self._pass()
-        await self.platform.change_tags(batch, assign, remove)
+        kept = await self.platform.change_tags(batch, assign, remove)
         self._pass()
+        return kept
 
 
 class Convergence(RuleBasedStateMachine):

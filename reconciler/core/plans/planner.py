@@ -222,10 +222,10 @@ class _Planner:
         self._note(drift_of(record, prior, observation))
         after = replace(record, id=observation.final(record.id))
         shown = observed.tags_of(record.spec) if observed is not None else None
-        if shown is not None and shown != record.spec.get("tags", {}):
+        if shown is not None and not record.explains(shown):
             spec = record.spec.copy()
             spec["tags"] = shown
-            after = replace(after, spec=spec)
+            after = replace(after, spec=spec, kept_tags=None)
         if after != record:
             self.changes.append(Change(Action.UPDATE, address, Reason.REFRESHED, record, after))
 

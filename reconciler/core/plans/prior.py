@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import Record, Spec, StatusClass
+from reconciler.core.batch import Record, Spec, StatusClass, same_tags
 from reconciler.core.plans.content import with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
@@ -237,9 +237,9 @@ def spec_of(observed: Observed, desired: Desired) -> Spec:
     if "multiline" in spec and observed.multiline is not None:
         spec["multiline"] = observed.multiline
     tags = observed.tags_of(spec)
-    if tags:
+    if tags and not same_tags(tags, desired.spec.get("tags", {})):
         spec["tags"] = tags
-    else:
+    elif not tags:
         spec.pop("tags", None)
     return spec if spec != desired.spec else desired.spec
 
