@@ -22,7 +22,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.emulator.behaviour import ActionBody, Behaviour, Duplicates, Outcome, Retirement
+from reconciler.emulator.behaviour import (
+    ActionBody,
+    Behaviour,
+    Duplicates,
+    Look,
+    Misnamed,
+    Outcome,
+    Retirement,
+    TagForm,
+    TagPatch,
+)
 from reconciler.emulator.faultfile import FaultsInvalid, load_faults, parse_faults
 from reconciler.emulator.faults import (
     Answer,
@@ -61,10 +71,14 @@ __all__ = [
     "FaultsInvalid",
     "Lag",
     "Latency",
+    "Look",
     "Loss",
+    "Misnamed",
     "Moment",
     "Outcome",
     "Retirement",
+    "TagForm",
+    "TagPatch",
     "Truncate",
     "World",
     "load_faults",

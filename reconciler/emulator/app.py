@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from starlette.requests import ClientDisconnect
@@ -18,7 +19,7 @@ from reconciler.emulator.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from reconciler.emulator.gateway import Gateway
     from reconciler.emulator.lake import Lake
@@ -137,3 +138,18 @@ def _call(request: HttpRequest, gateway: Gateway, body: bytes) -> Call:
 
 def _response(reply: Reply) -> Response:
     return Response(reply.body, reply.status, reply.headers)
+
+
+def dated(app: ASGIApp, now: Callable[[], int]) -> ASGIApp:
+    """The app whose every answer says in `Date` what time it is here; `now` gives epoch milliseconds."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(now() / 1000, usegmt=True).encode()
+                message["headers"] = [*message.get("headers", ()), (b"date", date)]
+            await send(message)
+
+        await app(scope, receive, send_dated)
+
+    return serve

@@ -75,6 +75,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, ready: Callable[[int], N
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=1,
     )
     await Server(config).serve([listener])

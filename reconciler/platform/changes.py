@@ -31,7 +31,7 @@ MOST_CONFLICTS = 5
 """How often tags are read and written again in one attempt because somebody else changed the batch in between."""
 
 LOOKS = (0.0, 0.5, 2.0, 5.0)
-"""Seconds before each look at tags that were written: Catalog may lag behind."""
+"""Seconds before each look at tags that were written, while Catalog lags behind."""
 
 _GONE = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN, StatusClass.MISSING})
 
@@ -117,13 +117,13 @@ class TagsAttempt:
                 return None
             result = await self._write(merged, found.version)
             if result is None:
-                return await self._read_back(found.tags)
+                return await self._read_back(found)
             if result.error.status != HTTPStatus.PRECONDITION_FAILED:
                 return result
         return result
 
-    async def _read_back(self, before: Mapping[str, Json]) -> Failure | None:
-        """Look at the tags until they are as asked for; how they are shown last is taken for what AEP made of them.
+    async def _read_back(self, before: VersionedTags) -> Failure | None:
+        """Look at the tags until a later version is shown: its tags are what AEP made of them.
 
         Whether a PATCH merges or replaces the map, and what becomes of the values, is unstated (aep-api.md §16.1).
         """
@@ -132,8 +132,8 @@ class TagsAttempt:
             found = await self.exchange.attempt(self.read, self._tags)
             if isinstance(found, Failure):
                 return found
-            self.kept = self._compared(before, found.tags)
-            if self.kept is None:
+            self.kept = self._compared(before.tags, found.tags)
+            if self.kept is None or found.version != before.version:
                 break
         return None
 
