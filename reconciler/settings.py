@@ -132,11 +132,21 @@ def _value(env: Mapping[str, str], name: str) -> str:
     if name == SCOPES:
         text = ",".join(filter(None, re.split(r"[,\s]+", text)))
     if not re.fullmatch(r"[!-~]*", text):
+        host = _ascii_host(text) if name in {API_URL, IMS_URL} else ""
         raise SettingsInvalid(
-            f"`{name}` holds a blank, a line break or a character that is not ASCII",
+            f"`{name}` holds a blank, a line break or a character that is not ASCII{host}",
             hint="copy the value again: quotes, line breaks and notes around it are no part of it",
         )
     return text
+
+
+def _ascii_host(url: str) -> str:
+    """A half-sentence that shows which host a URL really names: letters of two alphabets look alike."""
+    try:
+        host = (urlsplit(url).hostname or "").encode("idna").decode()
+    except ValueError:
+        return ""
+    return f": its host is `{host}`" if host.startswith("xn--") or ".xn--" in host else ""
 
 
 def _require(given: Mapping[str, str], env: Mapping[str, str], needed: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ in brackets, and on a variable that no request of ours goes by.
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -43,12 +44,11 @@ def proxy_for(url: str, context: ssl.SSLContext, redactor: Redactor) -> httpx.Pr
 
 def _bypasses(no_proxy: str, url: httpx.URL) -> bool:
     """Whether `NO_PROXY` names the host: itself, a domain above it, a network that it lies in, or `*`."""
-    names = (f".{url.host}", f".{url.host}:{url.port or HTTPS_PORT}")
+    host = url.host.rstrip(".")
+    names = (f".{host}", f".{host}:{url.port or HTTPS_PORT}")
     entries = [re.sub(r"^[a-z]+://|/$", "", entry.lower()) for entry in re.split(r"[,\s]+", no_proxy)]
     return any(
-        entry == "*"
-        or _network_holds(entry, url.host)
-        or any(name.endswith(f".{entry.lstrip('*.')}") for name in names)
+        entry == "*" or _network_holds(entry, host) or any(name.endswith(f".{entry.lstrip('*.')}") for name in names)
         for entry in filter(None, entries)
     )
 
@@ -72,8 +72,10 @@ def _proxy(variable: str, value: str, context: ssl.SSLContext, redactor: Redacto
             f"`{variable}` names a SOCKS proxy, for which a package is missing",
             hint=f"`pip install 'httpx[socks]'`, or set `{variable}` to an HTTP proxy",
         )
-    for password in (url.password, url.userinfo.decode().partition(":")[2]):  # as it is, and as it is written
-        redactor.add(Secret(password))
+    if url.password:
+        header = b64encode(f"{url.username}:{url.password}".encode()).decode()
+        for password in (url.password, url.userinfo.decode().partition(":")[2], header):  # as is, as written, as sent
+            redactor.add(Secret(password))
     return httpx.Proxy(url, ssl_context=context if url.scheme == "https" else None)
 
 

@@ -49,8 +49,10 @@ LARGEST_COUNT = 10**18
 UNKNOWN_STATUS = "unknown"
 
 _REFERENCE = re.compile(r"@/batches/([A-Za-z0-9_-]{1,128})")
-_ERROR_FIELDS = frozenset({"error", "error_code", "errorMessage", "message", "status", "title", "detail"})
-"""If one of these holds a scalar, the body is an error, whatever its status was (aep-api.md §2.3)."""
+_ERROR_FIELDS = frozenset(
+    {"error", "error_code", "errorMessage", "message", "status", "title", "detail", "error-chain", "errors", "report"}
+)
+"""A body with one of these is an error, whatever its status was (aep-api.md §2.3): no object of AEP has such an id."""
 
 
 # -- requests
@@ -141,7 +143,7 @@ def read_objects(body: Json) -> dict[str, dict[str, Json]]:
     of success, and for an id that is none.
     """
     entries = _entries(body)
-    if any(not isinstance(value, dict) and name in _ERROR_FIELDS for name, value in entries):
+    if any(name in _ERROR_FIELDS for name, _ in entries):
         raise Unreadable("the body is an error message")
     objects = {name: value for name, value in entries if isinstance(value, dict)}
     if not objects and any(value is not None for _, value in entries):

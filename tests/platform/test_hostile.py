@@ -150,6 +150,12 @@ def test_an_object_with_two_ids_is_none() -> None:
     assert read_objects({"B1": {"id": None}, "B2": {"id": "B2"}}).keys() == {"B1", "B2"}
 
 
+@pytest.mark.parametrize("name", ["error", "error-chain", "report", "errors", "message"])
+def test_an_error_that_comes_as_a_success_is_never_a_batch(name: str) -> None:
+    with pytest.raises(Unreadable, match="error message"):
+        read_page({name: {"code": "500", "message": "odd"}})
+
+
 @pytest.mark.parametrize("etag", ["\u00e9", "1\x7f", "a\tb"])
 def test_a_version_that_no_header_can_hold_is_none(etag: str) -> None:
     batch = {key: value for key, value in a_batch().items() if key != "version"}
