@@ -105,7 +105,7 @@ class Behaviour:
     # creation
     duplicate_external_id: Duplicates = Duplicates.ACCEPT
     unknown_dataset_status: Literal[400, 404] = 404
-    unknown_sandbox_status: Literal[400, 403, 404] = 403
+    unknown_sandbox_status: Literal[400, 401, 403, 404] = 403
     reject_reserved_tags: bool = False
     """Answer 400 to reserved tag names (E13); otherwise they are dropped."""
     create_tells_external_id: bool = True
@@ -155,6 +155,11 @@ class Behaviour:
     """Where a failed batch tells why: `errors`, or `metrics.failureReason` (aep-api.md §8.4)."""
     empty_batch_fails: bool = True
     """Whether a batch completed without data ends as `Outcome.EMPTY` (E34)."""
+    any_empty_file_fails: bool = False
+    """Whether one empty file is enough for that, beside others with data (aep-api.md §16.1 does not say)."""
+    most_files: int = 25_000
+    most_bytes: int = 2**40
+    """A batch that is completed with more ends as `Outcome.GUARDRAIL` (aep-api.md §9, §16.1)."""
     retire_predecessors: Retirement = Retirement.ON_SUCCESS
     abandon_after_ms: int | None = None
     """How long a batch may stay `loading` (E36); Adobe publishes no figure. None: for ever."""

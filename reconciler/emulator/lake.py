@@ -170,8 +170,13 @@ class Lake:
 
     def _complete(self, stored: Stored, *, at: int, user: str) -> Stored:
         outcome = Outcome(stored.outcome) if stored.outcome else self.behaviour.outcome
-        if self.behaviour.empty_batch_fails and not any(self.files.sizes(stored.n).values()):
+        sizes = self.files.sizes(stored.n).values()
+        if self.behaviour.empty_batch_fails and not any(sizes):
             outcome = Outcome.EMPTY
+        if self.behaviour.any_empty_file_fails and 0 in sizes:
+            outcome = Outcome.EMPTY
+        if len(sizes) > self.behaviour.most_files or sum(sizes) > self.behaviour.most_bytes:
+            outcome = Outcome.GUARDRAIL
         if self.behaviour.retire_predecessors is Retirement.ON_COMPLETE:
             self._retire_predecessors(stored, at=at)
         steps = promotion(outcome, self.behaviour)
@@ -207,7 +212,7 @@ class Lake:
             details["started"] = at
         if phase(status) is Phase.DONE:
             outcome = Outcome(stored.outcome) if stored.outcome else Outcome.SUCCESS
-            errors = errors_of(outcome, diagnosed=_is_diagnosed(stored))
+            errors = errors_of(outcome, "", diagnosed=_is_diagnosed(stored))
             details |= {"completed": at, "errors": errors, "metrics": self._metrics(stored) | counts_of(outcome)}
             details["tags"] = stored.object["tags"] | {
                 "acp_finalized_time": [str(at)],
@@ -216,10 +221,11 @@ class Lake:
         if phase(status) is Phase.FAILED:
             outcome = Outcome(stored.outcome) if stored.outcome else Outcome.FAILED
             details["completed"] = at
+            reason = reason_of(outcome, self.files.sizes(stored.n).values(), self.behaviour)
             if self.behaviour.failure_in != "metrics":
-                details["errors"] = errors_of(outcome, diagnosed=_is_diagnosed(stored))
+                details["errors"] = errors_of(outcome, reason, diagnosed=_is_diagnosed(stored))
             if self.behaviour.failure_in != "errors":
-                details["metrics"] = {"failureReason": reason_of(outcome)}
+                details["metrics"] = {"failureReason": reason}
         return details
 
     def _metrics(self, stored: Stored) -> dict[str, int | str]:

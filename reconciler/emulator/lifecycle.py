@@ -9,6 +9,8 @@ from reconciler.emulator.behaviour import Outcome
 from reconciler.emulator.store import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from reconciler.emulator.behaviour import Behaviour
     from reconciler.emulator.objects import BatchError
 
@@ -132,13 +134,13 @@ def promotion(outcome: Outcome, behaviour: Behaviour) -> tuple[Step, ...]:
     return tuple(Step(behaviour.step_ms, status) for status in statuses)
 
 
-def errors_of(outcome: Outcome, *, diagnosed: bool) -> list[BatchError]:
+def errors_of(outcome: Outcome, reason: str, *, diagnosed: bool) -> list[BatchError]:
     """Return what a batch with this outcome has in `errors` (§8.4, §14, §16.1); `diagnosed`: with error diagnostics."""
     match outcome:
         case Outcome.EMPTY:
-            return [{"code": "106", "description": reason_of(outcome), "rows": []}]
+            return [{"code": "106", "description": reason, "rows": []}]
         case Outcome.GUARDRAIL:
-            return [{"code": "INGEST-1400-400", "description": reason_of(outcome), "rows": []}]
+            return [{"code": "INGEST-1400-400", "description": reason, "rows": []}]
         case Outcome.FAILED | Outcome.PARTIAL if not diagnosed:
             return [{"code": "INGEST-1211-400", "description": UNDIAGNOSED, "rows": []}]
         case Outcome.FAILED | Outcome.PARTIAL:
@@ -158,20 +160,20 @@ def counts_of(outcome: Outcome) -> dict[str, int | str]:
     return {"inputRecordCount": GOOD_ROWS + bad, "outputRecordCount": GOOD_ROWS, "failedRecordCount": bad}
 
 
-def reason_of(outcome: Outcome) -> str:
-    """Return why a batch failed, in one sentence (§9, §16.1)."""
+def reason_of(outcome: Outcome, sizes: Collection[int], behaviour: Behaviour) -> str:
+    """Return why a batch failed, in one sentence (§9, §16.1); `sizes`: the bytes of its files."""
     match outcome:
         case Outcome.EMPTY:
             return "Dataset file is empty. Provide a file with data."
         case Outcome.GUARDRAIL:
-            return (
-                "Batch ingestion guardrails hit: 25143 files (over the 25000 threshold); "
-                "1100000000000 bytes (over the 1099511627776 threshold)"
-            )
+            counts = ((len(sizes), behaviour.most_files, "files"), (sum(sizes), behaviour.most_bytes, "bytes"))
+            over = [f"{n} {what} (over the {most} threshold)" for n, most, what in counts if n > most]
+            return f"Batch ingestion guardrails hit: {'; '.join(over) or SAMPLE}"
         case _:
             return UNDIAGNOSED
 
 
+SAMPLE: Final = "25143 files (over the 25000 threshold); 1100000000000 bytes (over the 1099511627776 threshold)"
 GOOD_ROWS: Final = 23
 SEE_FILES: Final = "Please review the associated diagnostic files for more details."
 UNDIAGNOSED: Final = (

@@ -156,6 +156,29 @@ def test_a_guardrail_names_both_numbers(api: Api) -> None:
     assert shown["metrics"]["failureReason"] == shown["errors"][0]["description"]
 
 
+def test_a_batch_beyond_the_limits_ends_at_a_guardrail(make_api: Callable[..., Api]) -> None:
+    api = make_api(behaviour=Behaviour(most_files=2, most_bytes=20))
+    batch = api.create()
+    for number in range(3):
+        api.put(batch, f"{number}.json")
+    api.act(batch, "COMPLETE")
+    api.emulator.advance(10_000)
+    text = "Batch ingestion guardrails hit: 3 files (over the 2 threshold); 27 bytes (over the 20 threshold)"
+    assert api.batch(batch)["metrics"]["failureReason"] == text
+
+
+@pytest.mark.parametrize(("is_enough", "status"), [(True, "failed"), (False, "success")])
+def test_one_empty_file_beside_others(make_api: Callable[..., Api], is_enough: bool, status: str) -> None:
+    api = make_api(behaviour=Behaviour(any_empty_file_fails=is_enough))
+    batch = api.create()
+    api.put(batch, "a.json")
+    api.put(batch, "b.json", b"")
+    api.act(batch, "COMPLETE")
+    api.emulator.advance(10_000)
+    assert api.status(batch) == status
+    assert [error["code"] for error in api.batch(batch)["errors"]] == ["106"] * is_enough
+
+
 @pytest.mark.parametrize(("place", "has_errors"), [("errors", True), ("metrics", False), ("both", True)])
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.EMPTY, Outcome.GUARDRAIL])
 def test_where_a_failed_batch_tells_why(
