@@ -127,15 +127,18 @@ class TagsAttempt:
 
         Whether a PATCH merges or replaces the map, and what becomes of the values, is unstated (aep-api.md §16.1).
         """
+        result: Failure | None = None
         for pause in LOOKS:
             await self.exchange.retries.timing.sleep(pause)
             found = await self.exchange.attempt(self.read, self._tags)
-            if isinstance(found, Failure):
-                return found
-            self.kept = self._compared(before.tags, found.tags)
-            if self.kept is None or found.version != before.version:
-                break
-        return None
+            result = found if isinstance(found, Failure) else None
+            if isinstance(found, VersionedTags):
+                self.kept = self._compared(before.tags, found.tags)
+                if self.kept is None or found.version != before.version:
+                    return None
+            elif not isinstance(found.error, NotFound):
+                return result
+        return result
 
     def _compared(self, before: Mapping[str, Json], shown: Mapping[str, Json]) -> TagsKept | None:
         own = {name: wire.texts(shown[name]) for name in self.assign if name in shown}

@@ -317,6 +317,21 @@ def test_tags_that_are_shown_late_are_waited_for() -> None:
     assert run(main()) is None
 
 
+def test_a_batch_that_is_not_shown_for_a_moment_after_its_change_is_not_gone() -> None:
+    server = TaggedBatch({"team": ["old"]})
+    absences = iter([False, True, True, False])
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        answer = server(request)
+        return httpx.Response(404) if request.method == "GET" and next(absences) else answer
+
+    async def main() -> TagsKept | None:
+        async with talking_to(serve) as platform:
+            return await platform.ingestion.change_tags("B1", {"team": ["crm"]}, ())
+
+    assert run(main()) is None
+
+
 def test_a_lost_answer_is_looked_into() -> None:
     server = TaggedBatch({"team": ["old"]})
     server.lost_answers = 1
