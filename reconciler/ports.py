@@ -47,6 +47,16 @@ class FilePlace:
     """The path within the batch; its `/` make folders."""
 
 
+@dataclass(frozen=True, slots=True)
+class TagsKept:
+    """What AEP made of a change of tags, where it is another thing than was asked for."""
+
+    tags: Mapping[str, list[str]]
+    """The assigned tags as they are shown now; one that is not there is left out."""
+    complaint: str
+    """What is otherwise, in one line."""
+
+
 class Content(Protocol):
     """The bytes of a local file as they were fingerprinted; each attempt reads them again."""
 
@@ -156,8 +166,13 @@ class Ingestion(Protocol):
         """
         ...
 
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
-        """Read, merge and write the batch's tags under `If-Match`; system tags and foreign tags survive."""
+    async def change_tags(
+        self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]
+    ) -> TagsKept | None:
+        """Read, merge and write the batch's tags under `If-Match`, and read them back; None: they are as asked for.
+
+        System tags and foreign tags survive. Another order or spelling of values is no other tag (`batch.same_tags`).
+        """
         ...
 
 

@@ -15,7 +15,6 @@ from reconciler.core.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from urllib.parse import SplitResult
 
 CLIENT_ID = "AEP_CLIENT_ID"
 CLIENT_SECRET = "AEP_CLIENT_SECRET"  # noqa: S105  (a variable's name)
@@ -31,6 +30,10 @@ DEFAULT_IMS_URL = "https://ims-na1.adobelogin.com"
 DEFAULT_SCOPES = "openid,AdobeID,read_organizations,additional_info.projectedProductContext"
 """What Developer Console usually lists for an AEP credential. The first three are documented; where a project has
 others, `AEP_SCOPES` names them (aep-api.md §2.1)."""
+
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+"""A name or an IPv4 address, or an IPv6 address: what can be looked up."""
 
 MASK = "***"
 SHORTEST_SECRET = 4
@@ -129,11 +132,21 @@ def _value(env: Mapping[str, str], name: str) -> str:
     if name == SCOPES:
         text = ",".join(filter(None, re.split(r"[,\s]+", text)))
     if not re.fullmatch(r"[!-~]*", text):
+        host = _ascii_host(text) if name in {API_URL, IMS_URL} else ""
         raise SettingsInvalid(
-            f"`{name}` holds a blank, a line break or a character that is not ASCII",
+            f"`{name}` holds a blank, a line break or a character that is not ASCII{host}",
             hint="copy the value again: quotes, line breaks and notes around it are no part of it",
         )
     return text
+
+
+def _ascii_host(url: str) -> str:
+    """A half-sentence that shows which host a URL really names: letters of two alphabets look alike."""
+    try:
+        host = (urlsplit(url).hostname or "").encode("idna").decode()
+    except ValueError:
+        return ""
+    return f": its host is `{host}`" if host.startswith("xn--") or ".xn--" in host else ""
 
 
 def _require(given: Mapping[str, str], env: Mapping[str, str], needed: tuple[str, ...]) -> None:
@@ -173,9 +186,9 @@ def check_url(name: str, url: str) -> str:
         raise _bad_url(name, "is not a web address with a host")
     if "@" in parts.netloc or "?" in url or "#" in url:
         raise _bad_url(name, "has a user, a query or a fragment")
-    if not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+", parts.hostname) or "\\" in url:
+    if not _HOST.fullmatch(parts.hostname) or "\\" in url:
         raise _bad_url(name, "has a host that cannot be one")
-    if parts.scheme == "http" and not _is_loopback(parts):
+    if parts.scheme == "http" and not is_loopback(url):
         raise _bad_url(name, "is plain http, which would show the credential to everybody on the way")
     return url.rstrip("/")
 
@@ -187,8 +200,9 @@ def _bad_url(name: str, why: str) -> SettingsInvalid:
     )
 
 
-def _is_loopback(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine."""
+    host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
     try:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
 
+
 class Creation:
     """One create, from its intent to its verdict."""
 

@@ -30,6 +30,7 @@ from reconciler.apply.witness import (
     verify_replay,
 )
 from reconciler.core.address import names_address
+from reconciler.core.batch import same_tags
 from reconciler.core.errors import (
     NeverSent,
     OutcomeUnknown,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
     from reconciler.core.states.journal import Entry, Intent
+    from reconciler.ports import TagsKept
 
 VERBS = {WithdrawVerb.ABORT: Verb.ABORT, WithdrawVerb.UNKNOWN: Verb.ABORT, WithdrawVerb.REVERT: Verb.REVERT}
 """What is sent for a batch that goes."""
@@ -62,6 +64,7 @@ WORTH_A_LOOK = 10_000_000
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
+TAGS_HINT = "write them in the manifest as AEP keeps them, or set `lifecycle: {ignore: [tags]}`; this is told only once"
 
 
 async def carry_out(plan: Plan, run: Run) -> Account:
@@ -131,10 +134,11 @@ class _Engine:
         replays = await self._predecessors(change)
         if change.creates or len(due) > 1 or (due and after is not None):
             due = await look_ahead(self.run, change, replays)
+        kept: TagsKept | None = None
         if change.creates and after is not None:
             after, adopted = await self._create(change, after, replays)
         elif after is not None:
-            after = await self._keep(change, after)
+            after, kept = await self._keep(change, after)
         if after is not None and (change.uploads or change.completes):
             before = after.id
             after = await self._load(change, after, replays, is_new=change.creates and not adopted)
@@ -147,18 +151,27 @@ class _Engine:
             await self.run.ledger.write(Done(after))
         if after is None and change.before is not None:
             await self.run.ledger.write(Dropped(change.before.address, change.before.id))
+        if kept is not None:  # told once, when all the rest is done: the record holds what AEP made of the tags
+            raise PlatformError(kept.complaint, hint=TAGS_HINT)
         return after, adopted
 
-    async def _keep(self, change: Change, after: Record) -> Record:
-        """Write down what is known of a batch that exists, with its own tags as they are to be."""
+    async def _keep(self, change: Change, after: Record) -> tuple[Record, TagsKept | None]:
+        """Write down what is known of a batch that exists, with its own tags as they are to be.
+
+        Second: what AEP made of the tags, where that is not what was written.
+        """
+        kept: TagsKept | None = None
         if change.action is Action.ADOPT:
             await check_adoption(self.run, change, after)
         if change.retags:
             await look_at(self.run, change.before or after)
-            await self.run.platform.ingestion.change_tags(after.id, after.spec.get("tags", {}), change.untags)
+            assign = after.spec.get("tags", {})
+            kept = await self.run.platform.ingestion.change_tags(after.id, assign, change.untags)
+            is_same = kept is None or same_tags(kept.tags, assign)
+            after = replace(after, kept_tags=None if is_same or kept is None else dict(kept.tags))
         after = with_content_of(change.before, after)
         await self.run.ledger.write(*_renamed(change, after))
-        return after
+        return after, kept
 
     async def _create(self, change: Change, after: Record, replays: tuple[str, ...]) -> tuple[Record, bool]:
         """Create one batch, or find that it is there already; it is in the journal when this returns."""

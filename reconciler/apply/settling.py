@@ -104,9 +104,7 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
     )
     if found is not None:
         await run.ledger.write(Done(intent.record(found.id)))
-    elif not run.stop.is_over and (
-        intent.unanswered < MOST_UNANSWERED or await is_disproved(catalog, intent)
-    ):
+    elif not run.stop.is_over and (intent.unanswered < MOST_UNANSWERED or await is_disproved(catalog, intent)):
         await run.ledger.write(Void(intent.address, intent.generation))
 
 

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic cannot read `typing.TypedDic
 from reconciler.core.address import ADDRESS, MAX_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from reconciler.core.diagnostics import Place
 
@@ -25,6 +25,9 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 DEFAULT_FORMAT = "parquet"
 """What AEP assumes when a request names no format (aep-api.md §3.1)."""
 
+
+SUCCESSOR_TAG = "acp_successor"
+"""Of a batch that the platform itself replaced: the id of the new one (aep-api.md §5.2)."""
 
 Text = Annotated[str, Field(min_length=1, description="a text that is not empty")]
 
@@ -65,6 +68,18 @@ class Spec(TypedDict, total=False):
     partial_ingestion_percent: int
     replaces: list[str]
     """Addresses or ids of the batches that this one replays."""
+
+
+def same_tags(one: Mapping[str, Collection[str]], other: Mapping[str, Collection[str]]) -> bool:
+    """Whether tags are the same to AEP, which may sort, trim and lower-case their values, and keep each of them once.
+
+    Nobody has published what it does (aep-api.md §16.1): so what was written is compared with what is shown like this.
+    """
+    return one == other or _plain_tags(one) == _plain_tags(other)
+
+
+def _plain_tags(tags: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    return {name: {value.strip().casefold() for value in values} for name, values in tags.items()}
 
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -224,6 +239,14 @@ class Record:
     begun: Files = ()
     """What was being uploaded when the last answer was missing: AEP may hold it, a part of it, or an older file."""
     stage: Completion = Stage.OPEN
+    kept_tags: Annotated[dict[str, list[str]] | None, Field(description="an object of lists of texts")] = None
+    """What AEP made of the spec's tags when they were written; None: they are as written."""
+
+    def explains(self, tags: Mapping[str, Collection[str]]) -> bool:
+        """Whether tags that Catalog shows are the batch's own: as they were written, or as AEP kept them."""
+        return same_tags(tags, self.spec.get("tags", {})) or (
+            self.kept_tags is not None and same_tags(tags, self.kept_tags)
+        )
 
     @property
     def names(self) -> frozenset[str]:
@@ -275,5 +298,5 @@ class Observed:
     @property
     def successor(self) -> str | None:
         """The batch that the platform's own consolidation put in its place (aep-api.md §5.2)."""
-        successors = self.tags.get("acp_successor", ())
+        successors = self.tags.get(SUCCESSOR_TAG, ())
         return successors[0] if successors else None

@@ -22,7 +22,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.emulator.behaviour import ActionBody, Behaviour, Duplicates, Outcome, ReplayEcho, Retirement
+from reconciler.emulator.behaviour import (
+    ActionBody,
+    Behaviour,
+    Duplicates,
+    Look,
+    Misnamed,
+    Outcome,
+    ReplayEcho,
+    Retirement,
+    TagForm,
+    TagPatch,
+)
 from reconciler.emulator.faultfile import FaultsInvalid, load_faults, parse_faults
 from reconciler.emulator.faults import (
     Answer,
@@ -61,11 +72,15 @@ __all__ = [
     "FaultsInvalid",
     "Lag",
     "Latency",
+    "Look",
     "Loss",
+    "Misnamed",
     "Moment",
     "Outcome",
     "ReplayEcho",
     "Retirement",
+    "TagForm",
+    "TagPatch",
     "Truncate",
     "World",
     "load_faults",

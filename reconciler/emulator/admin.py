@@ -5,12 +5,14 @@
 | `GET /_emulator/batches` | every batch by id, hidden ones too |
 | `GET /_emulator/requests` | the logged requests, without secrets |
 | `PUT /_emulator/faults` | replaces all faults by those of the body, see `faultfile` |
+| `PUT /_emulator/behaviour` | sets the switches of `behaviour` that the body names, and the others to their defaults |
 | `POST /_emulator/OPERATION` | runs the operation with the arguments of the JSON body; 404: no such batch |
 
 The operations are methods of `Emulator` with the same arguments::
 
     curl -d '{"batch": "01J…", "status": "stalled"}' localhost:8080/_emulator/set_status
     curl -d '{"milliseconds": 3600000}' localhost:8080/_emulator/advance
+    curl -X PUT -d '{"tag_form": "lower", "lagging_looks": ["list"]}' localhost:8080/_emulator/behaviour
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Final
 
+from pydantic import TypeAdapter
 from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 
+from reconciler.emulator.behaviour import Behaviour
 from reconciler.emulator.faultfile import parse_faults
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from reconciler.emulator.requestlog import Request
 
 PREFIX: Final = "/_emulator/"
+BEHAVIOUR: Final = TypeAdapter(Behaviour)
 SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "cookie"})
 
 
@@ -62,6 +67,10 @@ def create_admin(emulator: Emulator) -> ASGIApp:
         body = await request.body()
         return _attempt(lambda: emulator.inject(parse_faults(body.decode())))
 
+    async def behaviour(request: HttpRequest) -> Response:
+        body = await request.body()
+        return _attempt(lambda: emulator.behave(BEHAVIOUR.validate_json(body, extra="forbid")))
+
     async def operate(request: HttpRequest) -> Response:
         operation = operations(emulator).get(request.path_params["operation"])
         if operation is None:
@@ -74,6 +83,7 @@ def create_admin(emulator: Emulator) -> ASGIApp:
             Route(f"{PREFIX}batches", batches),
             Route(f"{PREFIX}requests", requests),
             Route(f"{PREFIX}faults", faults, methods=["PUT"]),
+            Route(f"{PREFIX}behaviour", behaviour, methods=["PUT"]),
             Route(f"{PREFIX}{{operation}}", operate, methods=["POST"]),
         ]
     )

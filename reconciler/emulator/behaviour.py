@@ -1,13 +1,15 @@
 """What the emulated API does where Adobe's pages are silent or contradict each other: one switch per open question.
 
-The defaults are those of aep-api.md §11; a client must work with every value.
+The defaults are those of aep-api.md §11; a client must work with every value. On a socket the switches are set by
+`PUT /_emulator/behaviour` (`admin`). What happens to single requests only is a fault (`faults`): a 404 on one look at
+a batch, for example, or a COMPLETE that is answered 200 without effect.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 DAY_MS = 86_400_000
 
@@ -33,6 +35,8 @@ class Outcome(StrEnum):
 
     SUCCESS = "success"
     FAILED = "failed"
+    PARTIAL = "partial"
+    """Success without some of the rows: `errors`, and `metrics.failedRecordCount` (aep-api.md §16.1)."""
     EMPTY = "empty"
     """Failed with error 106: no file, or only empty ones."""
     GUARDRAIL = "guardrail"
@@ -62,6 +66,49 @@ class ReplayEcho(StrEnum):
     """Ids of nobody."""
 
 
+class TagForm(StrEnum):
+    """What becomes of the values of a tag that a caller writes (aep-api.md §16.1)."""
+
+    AS_SENT = "as-sent"
+    SORTED = "sorted"
+    UNIQUE = "unique"
+    TRIMMED = "trimmed"
+    LOWER = "lower"
+    REWRITTEN = "rewritten"
+    """`_` in the place of each `:`."""
+
+
+class TagPatch(StrEnum):
+    """What a `PATCH` does with the tags of a batch that it does not name (aep-api.md §16.1)."""
+
+    REPLACE = "replace"
+    MERGE = "merge"
+    IGNORE = "ignore"
+    """200, and no tag changes."""
+
+
+class Misnamed(StrEnum):
+    """What the 201 of a create tells wrongly."""
+
+    NOTHING = "nothing"
+    DATASET = "dataset"
+    EXTERNAL_ID = "external-id"
+    ID = "id"
+    """The id of the oldest batch of the sandbox in the place of the new one's."""
+
+
+class Look(StrEnum):
+    """Ways to look at batches through Catalog."""
+
+    LIST = "list"
+    BY_ID = "by-id"
+    BY_EXTERNAL_ID = "by-external-id"
+
+
+PERCENT_FIELDS: Final = ("partialIngestionPercent", "partialIngestionPercentage")
+"""Both spellings of Adobe's pages (aep-api.md §13)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """One reading of the API. Times are milliseconds unless a name says otherwise."""
@@ -69,15 +116,23 @@ class Behaviour:
     # creation
     duplicate_external_id: Duplicates = Duplicates.ACCEPT
     unknown_dataset_status: Literal[400, 404] = 404
-    unknown_sandbox_status: Literal[400, 403, 404] = 403
+    unknown_sandbox_status: Literal[400, 401, 403, 404] = 403
     reject_reserved_tags: bool = False
     """Answer 400 to reserved tag names (E13); otherwise they are dropped."""
     create_tells_external_id: bool = True
     """Adobe's response schema lacks `externalId`; its examples have it (aep-api.md §3.2)."""
     creations_per_minute: int | None = None
     """Per client; beyond it 429 (E42). None: unlimited, since AEP's own 2,000 (§9) would slow every test."""
+    created_misnames: Misnamed = Misnamed.NOTHING
+    heeded_percent_fields: frozenset[str] = frozenset(PERCENT_FIELDS)
+    """Spellings of the share of bad rows that are taken; by another one it is 0 (aep-api.md §13)."""
+    heeds_error_diagnostics: bool = True
     visibility_lag_ms: int = 0
     """How long Catalog does not show a new batch (E18)."""
+    lagging_looks: frozenset[Look] = frozenset(Look)
+    """The ways to look for which that is so, whether it comes from here or from the fault `Lag`."""
+    date_skew_ms: int = 0
+    """How far the `Date` of answers is ahead of the times in them."""
 
     # Catalog
     repeat_id: bool = True
@@ -86,6 +141,8 @@ class Behaviour:
     """Read an undeclared query parameter as a property filter; otherwise ignore it (§8.3)."""
     patch_allowed: bool = True
     """Whether a customer may change a batch through Catalog at all (aep-api.md §8.7); otherwise 403."""
+    tag_form: TagForm = TagForm.AS_SENT
+    patch_tags: TagPatch = TagPatch.REPLACE
     reject_read_only: bool = False
     """Answer 400 to a change of `externalId` and the like (E24); otherwise ignore it."""
     quoted_etag: bool = False
@@ -96,6 +153,8 @@ class Behaviour:
     success_word: Literal["success", "active"] = "success"
     failure_word: Literal["failed", "failure"] = "failed"
     action_body: ActionBody = ActionBody.EMPTY
+    complete_has_effect: bool = True
+    """Whether COMPLETE does something, or only answers 200."""
     wrong_state_status: Literal[400, 409] = 400
     abort_in_flight: bool = False
     """Whether ABORT still works between COMPLETE and the end (two pages of Adobe disagree, §5.3)."""
@@ -103,8 +162,15 @@ class Behaviour:
     """From one state of the promotion to the next."""
     outcome: Outcome = Outcome.SUCCESS
     """Of batches that were given no outcome of their own."""
+    failure_in: Literal["errors", "metrics", "both"] = "both"
+    """Where a failed batch tells why: `errors`, or `metrics.failureReason` (aep-api.md §8.4)."""
     empty_batch_fails: bool = True
     """Whether a batch completed without data ends as `Outcome.EMPTY` (E34)."""
+    any_empty_file_fails: bool = False
+    """Whether one empty file is enough for that, beside others with data (aep-api.md §16.1 does not say)."""
+    most_files: int = 25_000
+    most_bytes: int = 2**40
+    """A batch that is completed with more ends as `Outcome.GUARDRAIL` (aep-api.md §9, §16.1)."""
     retire_predecessors: Retirement = Retirement.ON_SUCCESS
     replay_echo: ReplayEcho = ReplayEcho.PLAIN
     abandon_after_ms: int | None = None
@@ -113,6 +179,8 @@ class Behaviour:
     """From `inactive` to `deleted` (E37). None: never."""
 
     # files
+    file_post_needs_content_type: bool = True
+    """Whether INITIALIZE and COMPLETE of a file are refused without `Content-Type: application/json` (§16.1)."""
     small_file_bytes: int = 256 * 1024 * 1024
     """The largest body of one PUT; beyond it 413."""
     part_bytes: int = 512_000_000

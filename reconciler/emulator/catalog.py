@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from reconciler.emulator.changes import read_changes
+from reconciler.emulator.changes import read_changes, tags_after
 from reconciler.emulator.exchange import Reply, json_reply, json_text_reply
 from reconciler.emulator.objects import dump
 from reconciler.emulator.problems import service
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 def list_batches(lake: Lake, call: Call) -> Reply:
     """`GET /batches`: a map by id, in order (E19, E20, E21)."""
     query = read_query(call.query, unknown_is_property=lake.behaviour.filter_by_unknown_parameter)
-    found = search(lake.store, query, _scope(lake, call))
+    found = search(lake.store, query, _scope(lake, call), lake.behaviour.lagging_looks)
     return json_text_reply(_batch_map(lake, found, query.properties))
 
 
 def get_batches(lake: Lake, call: Call) -> Reply:
     """`GET /batches/{id}` or `/{id1},{id2}`: a map too; unknown ids among several are left out (E19, E22)."""
     ids = list(dict.fromkeys(call.path["batch"].split(",")))
-    found = list(search(lake.store, by_ids(ids), _scope(lake, call)))
+    found = list(search(lake.store, by_ids(ids), _scope(lake, call), lake.behaviour.lagging_looks))
     properties = read_properties(call.parameters)
     if len(ids) > 1:
         return json_text_reply(_batch_map(lake, found, properties))
@@ -58,6 +58,8 @@ def _change(lake: Lake, call: Call, *, method: str) -> Reply:
     if expected is not None and expected.strip('"') not in {"*", stored.object["version"]}:
         raise service(412, f"version {expected} is not the current one")
     changes = read_changes(call, stored.object, method=method, reject_read_only=lake.behaviour.reject_read_only)
+    if "tags" in changes and method == "PATCH":
+        changes["tags"] = tags_after(stored.object["tags"], changes["tags"], lake.behaviour)
     after = lake.change(stored, changes, user=f"{call.caller.client}@AdobeID")
     return json_reply([f"@/batches/{after.id}"], headers={"etag": _etag(lake, after.object["version"])})
 

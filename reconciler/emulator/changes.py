@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.creation import read_tags
+from reconciler.emulator.behaviour import TagPatch
+from reconciler.emulator.creation import formed, read_tags
 from reconciler.emulator.exchange import JSON, JSON_PATCH, read_json
 from reconciler.emulator.objects import dump
 from reconciler.emulator.problems import bad_content, service
 
 if TYPE_CHECKING:
+    from reconciler.emulator.behaviour import Behaviour
     from reconciler.emulator.exchange import Call
     from reconciler.emulator.objects import BatchObject, Json
 
@@ -38,6 +40,17 @@ def read_changes(call: Call, batch: BatchObject, *, method: str, reject_read_onl
         if name in body:
             changes[name] = body[name]
     return changes
+
+
+def tags_after(tags: dict[str, list[str]], written: dict[str, list[str]], behaviour: Behaviour) -> dict[str, list[str]]:
+    """Return the tags of a batch after others were written."""
+    match behaviour.patch_tags:
+        case TagPatch.IGNORE:
+            return tags
+        case TagPatch.MERGE:
+            return tags | formed(written, behaviour.tag_form)
+        case TagPatch.REPLACE:
+            return formed(written, behaviour.tag_form)
 
 
 def _writable(batch: BatchObject) -> Json:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.behaviour import ReplayEcho
+from reconciler.emulator.behaviour import PERCENT_FIELDS, Behaviour, ReplayEcho, TagForm
 from reconciler.emulator.problems import service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from reconciler.emulator.objects import BatchObject, Json, JsonObject, Replay
 
@@ -145,14 +145,40 @@ def _diagnostic_tags(body: JsonObject) -> dict[str, list[str]]:
     tags: dict[str, list[str]] = {}
     if "enableErrorDiagnostics" in body:
         tags["acp_enableErrorDiagnostics"] = [str(body["enableErrorDiagnostics"]).lower()]
-    for name in ("partialIngestionPercent", "partialIngestionPercentage"):
+    for name in PERCENT_FIELDS:
         percent = body.get(name)
         if percent is None:
             continue
         if type(percent) is not int or not 0 <= percent <= 100:  # noqa: PLR2004 - per cent
             raise service(400, f"{name} must be an integer from 0 to 100")
-        tags[f"acp_{name}"] = [str(percent)]
+        tags[f"acp_{PERCENT_FIELDS[0]}"] = [str(percent)]  # for both spellings
     return tags
+
+
+def as_heeded(body: JsonObject, behaviour: Behaviour) -> JsonObject:
+    """Return the body as a service understands it that does not know some options."""
+    heeded = {
+        name: 0 if name in PERCENT_FIELDS and name not in behaviour.heeded_percent_fields else value
+        for name, value in body.items()
+    }
+    if "enableErrorDiagnostics" in heeded and not behaviour.heeds_error_diagnostics:
+        heeded["enableErrorDiagnostics"] = False
+    return heeded
+
+
+def formed(tags: Mapping[str, list[str]], form: TagForm) -> dict[str, list[str]]:
+    """Return tags that a caller wrote in the form in which they are kept."""
+    return {name: FORMS[form](values) for name, values in tags.items()}
+
+
+FORMS: Final[Mapping[TagForm, Callable[[list[str]], list[str]]]] = {
+    TagForm.AS_SENT: list,
+    TagForm.SORTED: sorted,
+    TagForm.UNIQUE: lambda values: list(dict.fromkeys(values)),
+    TagForm.TRIMMED: lambda values: [value.strip() for value in values],
+    TagForm.LOWER: lambda values: [value.lower() for value in values],
+    TagForm.REWRITTEN: lambda values: [value.replace(":", "_") for value in values],
+}
 
 
 def _replay(value: Json, echo: ReplayEcho) -> Replay | None:

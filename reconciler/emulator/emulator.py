@@ -63,7 +63,8 @@ class Emulator:
         self._gateway = Gateway(self._lake)
         api = create_app(self._lake, self._gateway)
         self._faults = FaultMiddleware(api, now=self._lake.now, expire_tokens=self._gateway.expire_tokens)
-        self.requests = RequestLog(dated(self._faults, self._lake.now), log_size)
+        answering = dated(self._faults, lambda: self._lake.now() + self.behaviour.date_skew_ms)
+        self.requests = RequestLog(answering, log_size)
         """The latest `log_size` requests."""
         self.app: ASGIApp = self.requests
         """The API. Raises `ConnectionLost` where a fault cuts the connection."""
@@ -95,6 +96,10 @@ class Emulator:
     @behaviour.setter
     def behaviour(self, behaviour: Behaviour) -> None:
         self._lake.behaviour = behaviour
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Assign new switches, as an operation."""
+        self.behaviour = behaviour
 
     def inject(self, faults: Faults) -> None:
         """Replace all faults by these and count requests from 0 again; `Faults()` ends them."""

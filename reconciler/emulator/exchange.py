@@ -82,7 +82,7 @@ def read_json(call: Call, *accepted: str) -> object:
         raise bad_content(f"Content-Type must be {' or '.join(accepted or (JSON,))}")
     try:
         value: object = json.loads(call.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad_content(f"the body is no JSON: {error}") from error
     return value
 

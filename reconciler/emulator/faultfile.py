@@ -21,6 +21,11 @@ The faults and their details, with their defaults in brackets:
 - `truncate`: half of a 2xx body; `lost`: whether the connection is lost too (true)
 - `lag`: for how many `ms` Catalog hides what the request creates
 - `expire_tokens`: a 401 with 401013, and every token given out so far is invalid
+
+Some that are worth having at hand: Catalog shows a batch once less than it should, and COMPLETE is answered in vain::
+
+    {"fault": "status", "status": 404, "method": "GET", "path": "/catalog/batches/[^?]+$", "nth": 1}
+    {"fault": "status", "status": 200, "method": "POST", "path": "action=COMPLETE", "first": 1, "body": "empty"}
 """
 
 from __future__ import annotations

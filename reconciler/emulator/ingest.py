@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.emulator.behaviour import ActionBody
-from reconciler.emulator.creation import read_creation
+from reconciler.emulator.behaviour import ActionBody, Misnamed
+from reconciler.emulator.creation import as_heeded, read_creation
 from reconciler.emulator.exchange import Reply, json_reply, read_json_object
 from reconciler.emulator.lifecycle import Action
 from reconciler.emulator.problems import service
@@ -13,18 +13,32 @@ from reconciler.emulator.problems import service
 if TYPE_CHECKING:
     from reconciler.emulator.exchange import Call
     from reconciler.emulator.lake import Lake
+    from reconciler.emulator.store import Stored
 
 
 def create(lake: Lake, call: Call) -> Reply:
     """`POST /batches`: 201 and the new batch as one object, not in a map (E10)."""
-    body = read_json_object(call)
     rules = lake.behaviour
+    body = as_heeded(read_json_object(call), rules)
     creation = read_creation(body, reject_reserved_tags=rules.reject_reserved_tags, replay_echo=rules.replay_echo)
     stored = lake.create(call.caller, creation, lag_ms=call.lag_ms)
     answer: dict[str, object] = {"id": stored.id, **stored.object}
     if not lake.behaviour.create_tells_external_id:
         del answer["externalId"]
-    return json_reply(answer, 201)
+    return json_reply(answer | _misnamed(lake, stored), 201)
+
+
+def _misnamed(lake: Lake, stored: Stored) -> dict[str, object]:
+    """Return what the answer to a create tells wrongly."""
+    match lake.behaviour.created_misnames:
+        case Misnamed.NOTHING:
+            return {}
+        case Misnamed.DATASET:
+            return {"relatedObjects": [{"type": "dataSet", "id": "0" * 24}]}
+        case Misnamed.EXTERNAL_ID:
+            return {"externalId": f"not-{stored.object['externalId']}"}
+        case Misnamed.ID:
+            return {"id": lake.store.read("WHERE scope = ? ORDER BY n LIMIT 1", (stored.scope,))[0].id}
 
 
 def act(lake: Lake, call: Call) -> Reply:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.behaviour import Behaviour, Duplicates, Outcome, Retirement
-from reconciler.emulator.creation import Origin, new_batch
+from reconciler.emulator.behaviour import Behaviour, Duplicates, Look, Outcome, Retirement
+from reconciler.emulator.creation import Origin, formed, new_batch
 from reconciler.emulator.files import Files
 from reconciler.emulator.lifecycle import (
     Action,
     Phase,
     Verdict,
+    counts_of,
     errors_of,
     judge,
     phase,
     promotion,
+    reason_of,
     status_after,
     steps_after,
 )
@@ -101,14 +103,15 @@ class Lake:
         return (
             stored is not None
             and stored.scope == self.store.scope(caller.org, caller.sandbox)
-            and not self.store.is_hidden(stored)
+            and not (Look.BY_ID in self.behaviour.lagging_looks and self.store.is_hidden(stored))
         )
 
     def create(self, caller: Caller, creation: Creation, *, lag_ms: int = 0) -> Stored:
         """Create a batch, or refuse; the same request makes a new batch each time (E14)."""
         self._check_dataset(caller, creation.dataset)
         self._check_external_id(caller, creation.external_id)
-        return self.add(caller, creation, lag_ms=lag_ms)
+        kept = replace(creation, tags=formed(creation.tags, self.behaviour.tag_form))
+        return self.add(caller, kept, lag_ms=lag_ms)
 
     def add(self, caller: Caller, creation: Creation, *, lag_ms: int = 0) -> Stored:
         """Create a batch without any check."""
@@ -158,7 +161,7 @@ class Lake:
         if verdict is Verdict.REFUSE:
             detail = f"{action} is not allowed while batch {stored.id} is {stored.object['status']}"
             raise service(self.behaviour.wrong_state_status, detail)
-        if verdict is Verdict.NO_CHANGE:
+        if verdict is Verdict.NO_CHANGE or (action is Action.COMPLETE and not self.behaviour.complete_has_effect):
             return stored
         now = self.now()
         if action is Action.COMPLETE:
@@ -167,8 +170,13 @@ class Lake:
 
     def _complete(self, stored: Stored, *, at: int, user: str) -> Stored:
         outcome = Outcome(stored.outcome) if stored.outcome else self.behaviour.outcome
-        if self.behaviour.empty_batch_fails and not any(self.files.sizes(stored.n).values()):
+        sizes = self.files.sizes(stored.n).values()
+        if self.behaviour.empty_batch_fails and not any(sizes):
             outcome = Outcome.EMPTY
+        if self.behaviour.any_empty_file_fails and 0 in sizes:
+            outcome = Outcome.EMPTY
+        if len(sizes) > self.behaviour.most_files or sum(sizes) > self.behaviour.most_bytes:
+            outcome = Outcome.GUARDRAIL
         if self.behaviour.retire_predecessors is Retirement.ON_COMPLETE:
             self._retire_predecessors(stored, at=at)
         steps = promotion(outcome, self.behaviour)
@@ -203,17 +211,24 @@ class Lake:
         if status == "staging" and "started" not in stored.object:
             details["started"] = at
         if phase(status) is Phase.DONE:
-            details |= {"completed": at, "errors": [], "metrics": self._metrics(stored)}
+            outcome = Outcome(stored.outcome) if stored.outcome else Outcome.SUCCESS
+            errors = errors_of(outcome, "", diagnosed=_is_diagnosed(stored))
+            details |= {"completed": at, "errors": errors, "metrics": self._metrics(stored) | counts_of(outcome)}
             details["tags"] = stored.object["tags"] | {
                 "acp_finalized_time": [str(at)],
                 "acp_workflow": ["BufferedPromotionWorkflow"],
             }
         if phase(status) is Phase.FAILED:
             outcome = Outcome(stored.outcome) if stored.outcome else Outcome.FAILED
-            details |= {"completed": at, "errors": errors_of(outcome)}
+            details["completed"] = at
+            reason = reason_of(outcome, self.files.sizes(stored.n).values(), self.behaviour)
+            if self.behaviour.failure_in != "metrics":
+                details["errors"] = errors_of(outcome, reason, diagnosed=_is_diagnosed(stored))
+            if self.behaviour.failure_in != "errors":
+                details["metrics"] = {"failureReason": reason}
         return details
 
-    def _metrics(self, stored: Stored) -> dict[str, int]:
+    def _metrics(self, stored: Stored) -> dict[str, int | str]:
         sizes = self.files.sizes(stored.n)
         size = sum(sizes.values())
         return {
@@ -236,6 +251,10 @@ class Lake:
 
 def _due(at: int, steps: Sequence[Step]) -> int | None:
     return at + steps[0].after_ms if steps else None
+
+
+def _is_diagnosed(stored: Stored) -> bool:
+    return stored.object["tags"].get("acp_enableErrorDiagnostics") == ["true"]
 
 
 def _chosen_outcome(tags: dict[str, list[str]]) -> str | None:

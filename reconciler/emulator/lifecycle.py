@@ -9,6 +9,8 @@ from reconciler.emulator.behaviour import Outcome
 from reconciler.emulator.store import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from reconciler.emulator.behaviour import Behaviour
     from reconciler.emulator.objects import BatchError
 
@@ -119,7 +121,7 @@ def promotion(outcome: Outcome, behaviour: Behaviour) -> tuple[Step, ...]:
     done, failed = behaviour.success_word, behaviour.failure_word
     statuses: tuple[str, ...]
     match outcome:
-        case Outcome.SUCCESS:
+        case Outcome.SUCCESS | Outcome.PARTIAL:
             statuses = ("staging", "staged", done)
         case Outcome.FAILED | Outcome.EMPTY | Outcome.GUARDRAIL:
             statuses = ("staging", failed)
@@ -132,16 +134,65 @@ def promotion(outcome: Outcome, behaviour: Behaviour) -> tuple[Step, ...]:
     return tuple(Step(behaviour.step_ms, status) for status in statuses)
 
 
-def errors_of(outcome: Outcome) -> list[BatchError]:
-    """Return what a batch with this outcome has in `errors` (§8.4, §9, §14)."""
+def errors_of(outcome: Outcome, reason: str, *, diagnosed: bool) -> list[BatchError]:
+    """Return what a batch with this outcome has in `errors` (§8.4, §14, §16.1); `diagnosed`: with error diagnostics."""
     match outcome:
         case Outcome.EMPTY:
-            return [{"code": "106", "description": "Dataset file is empty. Provide a file with data.", "rows": []}]
+            return [{"code": "106", "description": reason, "rows": []}]
         case Outcome.GUARDRAIL:
-            text = "The batch has 25143 files, which is more than the allowed 25000."
-            return [{"code": "INGEST-1401-400", "description": text, "rows": []}]
-        case Outcome.FAILED:
-            text = "The data does not match the schema of the dataset."
-            return [{"code": "INGEST-1211-400", "description": text, "rows": ["3-5"]}]
+            return [{"code": "INGEST-1400-400", "description": reason, "rows": []}]
+        case Outcome.FAILED | Outcome.PARTIAL if not diagnosed:
+            return [{"code": "INGEST-1211-400", "description": UNDIAGNOSED, "rows": []}]
+        case Outcome.FAILED | Outcome.PARTIAL:
+            good = 0 if outcome is Outcome.FAILED else GOOD_ROWS
+            bad = sum(error["recordCount"] for error in ROW_ERRORS)
+            summary = f"Encountered {bad} errors in the data. Successfully ingested {good} rows. {SEE_FILES}"
+            return [{"code": "INGEST-1212-400", "description": summary, "rows": []}, *ROW_ERRORS]
         case _:
             return []
+
+
+def counts_of(outcome: Outcome) -> dict[str, int | str]:
+    """Return what the metrics of a batch that was loaded in part say of its rows (§16.1)."""
+    if outcome is not Outcome.PARTIAL:
+        return {}
+    bad = sum(error["recordCount"] for error in ROW_ERRORS)
+    return {"inputRecordCount": GOOD_ROWS + bad, "outputRecordCount": GOOD_ROWS, "failedRecordCount": bad}
+
+
+def reason_of(outcome: Outcome, sizes: Collection[int], behaviour: Behaviour) -> str:
+    """Return why a batch failed, in one sentence (§9, §16.1); `sizes`: the bytes of its files."""
+    match outcome:
+        case Outcome.EMPTY:
+            return "Dataset file is empty. Provide a file with data."
+        case Outcome.GUARDRAIL:
+            counts = ((len(sizes), behaviour.most_files, "files"), (sum(sizes), behaviour.most_bytes, "bytes"))
+            over = [f"{n} {what} (over the {most} threshold)" for n, most, what in counts if n > most]
+            return f"Batch ingestion guardrails hit: {'; '.join(over) or SAMPLE}"
+        case _:
+            return UNDIAGNOSED
+
+
+SAMPLE: Final = "25143 files (over the 25000 threshold); 1100000000000 bytes (over the 1099511627776 threshold)"
+GOOD_ROWS: Final = 23
+SEE_FILES: Final = "Please review the associated diagnostic files for more details."
+UNDIAGNOSED: Final = (
+    "Encountered errors while parsing, converting or otherwise validating the data. Please resend the data with error "
+    "diagnostics enabled to collect additional information on failure types."
+)
+ROW_ERRORS: Final[tuple[BatchError, ...]] = (
+    {
+        "code": "INGEST-1401-400",
+        "recordCount": 2,
+        "description": "The row has corrupted data and cannot be read or parsed. Fix the corrupted data and try again.",
+        "rows": [],
+    },
+    {
+        "code": "INGEST-1555-400",
+        "recordCount": 3,
+        "description": "A required field is either missing or has a value of null. "
+        "Add the required field to the input row and try again.",
+        "rows": [],
+    },
+)
+"""Errors of single rows, as batches with error diagnostics have them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Final, Literal, TypeAlias, TypedDict
+from typing import Final, Literal, NotRequired, TypeAlias, TypedDict
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """Any JSON value."""
@@ -42,6 +42,7 @@ class BatchError(TypedDict):
     code: str
     description: str
     rows: list[str]
+    recordCount: NotRequired[int]
 
 
 class BatchObject(TypedDict, total=False):
@@ -62,7 +63,7 @@ class BatchObject(TypedDict, total=False):
     errors: list[BatchError]
     relatedObjects: list[RelatedObject]
     replay: Replay
-    metrics: dict[str, int]
+    metrics: dict[str, int | str]
     tags: dict[str, list[str]]
     inputFormat: dict[str, str | bool]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.emulator.behaviour import Look
 from reconciler.emulator.patterns import glob
 from reconciler.emulator.query import Fragment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from reconciler.emulator.query import Query
     from reconciler.emulator.store import Store
@@ -32,24 +33,31 @@ class Statement:
     parameters: tuple[object, ...]
 
 
-def statement(query: Query, scope: int) -> Statement:
+def statement(query: Query, scope: int, lagging: Collection[Look] = frozenset(Look)) -> Statement:
     """Choose the index: by id, by external id, by tag, by dataset, else by sandbox.
 
     The statement names it: without statistics, SQLite's planner may choose to read a whole sandbox. A query by tag
     and dataset reads only rows of tags, so that page 1,000 costs little more than page 1.
     """
     exact = [tag for tag in query.tags if "*" not in tag[1]]
+    shown = [SHOWN] if _look(query) in lagging else []
     if not exact or query.wanted & {"id", "external_id"}:
-        conditions = [Fragment("scope = ?", (scope,)), *query.conditions, *map(_has_tag, query.tags), SHOWN]
+        conditions = [Fragment("scope = ?", (scope,)), *query.conditions, *map(_has_tag, query.tags), *shown]
         return _write(f"batches AS b INDEXED BY {_index(query)}", conditions, query)
     in_tags = all(fragment.in_tags for fragment in (*query.conditions, *query.order))
     conditions = [
         Fragment("scope = ? AND name = ? AND value = ?", (scope, *exact[0])),
         *query.conditions,
         *(_has_tag(tag) for tag in query.tags if tag != exact[0]),
-        SHOWN,
+        *shown,
     ]
     return _write("tags AS b INDEXED BY tag_by_value" if in_tags else TAGS_AND_BATCHES, conditions, query)
+
+
+def _look(query: Query) -> Look:
+    if "id" in query.wanted:
+        return Look.BY_ID
+    return Look.BY_EXTERNAL_ID if "external_id" in query.wanted else Look.LIST
 
 
 def _index(query: Query) -> str:
@@ -83,9 +91,9 @@ def _write(source: str, conditions: Sequence[Fragment], query: Query) -> Stateme
     )
 
 
-def search(store: Store, query: Query, scope: int) -> Iterator[tuple[str, str]]:
-    """Yield id and JSON of each batch of the page, in order."""
-    page = statement(query, scope)
+def search(store: Store, query: Query, scope: int, lagging: Collection[Look]) -> Iterator[tuple[str, str]]:
+    """Yield id and JSON of each batch of the page, in order; `lagging`: ways to look that do not show new batches."""
+    page = statement(query, scope, lagging)
     for (n,) in store.execute(page.sql, page.parameters).fetchall():
         row: tuple[str, str] = store.execute("SELECT id, object FROM batches WHERE n = ?", (n,)).fetchone()
         yield row

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.exchange import Reply, json_reply
+from reconciler.emulator.exchange import JSON, Reply, json_reply
 from reconciler.emulator.ingest import accepted, read_action
 from reconciler.emulator.lifecycle import Action
-from reconciler.emulator.problems import service
+from reconciler.emulator.problems import bad_content, service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,6 +60,8 @@ async def patch(lake: Lake, call: Call, content: AsyncIterator[bytes]) -> Reply:
 async def post(lake: Lake, call: Call, _content: AsyncIterator[bytes]) -> Reply:
     """`POST …/files/{path}?action=INITIALIZE|COMPLETE`: the start and the end of a large file."""
     stored, path = _open_batch(lake, call), call.path["file"]
+    if lake.behaviour.file_post_needs_content_type and call.media_type != JSON:
+        raise bad_content(f"Content-Type must be {JSON}")
     if call.parameters.get("action", "").upper() == "INITIALIZE":
         known, again = lake.files.size(stored.n, path), lake.behaviour.initialize_again
         if known is not None and again == "refused":

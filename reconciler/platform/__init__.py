@@ -6,6 +6,7 @@ ingestion   what is changed                  problems    failures, and their err
 changes     abort, complete, revert, tags    retry       attempts repeated until a deadline
 uploads     files, whole or in parts         throttling  how many requests at once, how many creations a minute
 paging      listings, page by page           urls        URLs, their length, what they can hold
+                                             proxies     which proxy a request goes by
 exchange    signs, paces and spreads         wire        our values ↔ AEP's JSON
 auth        headers and tokens               sending     one attempt
 """

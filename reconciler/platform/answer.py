@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import httpx
 
 if TYPE_CHECKING:
-    import httpx
+    from collections.abc import Callable
 
     from reconciler.core.batch import Json
 
 LONGEST_REQUEST_ID = 128
+GZIP = 16 + zlib.MAX_WBITS
+"""What zlib calls the one coding that is asked for."""
 REQUEST_ID_HEADERS = (
     "x-request-id",
     "x-adobe-request-id",
@@ -60,10 +66,14 @@ class Answer:
                 return value
         return None
 
-    def json(self) -> Json:
-        """Return the body as JSON. Raises `Unreadable`."""
+    def json(self, *, unique: bool = False) -> Json:
+        """Return the body as JSON. Raises `Unreadable`; with `unique` also for a name that stands twice in an object.
+
+        A long listing is read without that check, which takes half as long again.
+        """
+        pairs = _refuse_doubles if unique else None
         try:
-            body: Json = json.loads(self.body, parse_constant=_refuse_constant)
+            body: Json = json.loads(self.body, parse_constant=_refuse_constant, object_pairs_hook=pairs)
         except (ValueError, RecursionError):
             what = "a web page (HTML)" if self.is_html else "nothing" if not self.body.strip() else "no JSON"
             raise Unreadable(f"the body is {what}") from None
@@ -72,24 +82,28 @@ class Answer:
     @property
     def date(self) -> float | None:
         """When the service answered by its own clock, in whole epoch seconds; None where it does not say."""
-        try:
-            return parsedate_to_datetime(self.header("date")).timestamp()
-        except (ValueError, OverflowError):
-            return None
+        return _epoch_seconds(self.header("date"))
 
     def retry_after(self, now: float) -> float | None:
-        """Return how many seconds `Retry-After` asks to wait.
+        """Return how many seconds `Retry-After` asks to wait, also when it is far too long; None: it asks for none.
 
-        One that names a date is compared with the answer's own; `now`, in epoch seconds, is for an answer without.
+        A date is compared with the answer's own; with `now`, in epoch seconds, where the answer has none.
         """
         value = self.header("retry-after")
-        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", value):
-            return float(value)
-        try:
-            sent = self.date
-            return max(0.0, parsedate_to_datetime(value).timestamp() - (now if sent is None else sent))
-        except (ValueError, OverflowError):
-            return None
+        if re.fullmatch(r"[0-9]+(\.[0-9]*)?", value, re.ASCII):
+            return float(value)  # of too many digits: infinity
+        until = _epoch_seconds(value)
+        own = self.date
+        return None if until is None else max(0.0, until - (now if own is None else own))
+
+
+def _epoch_seconds(date: str) -> float | None:
+    """The time of a date in a header; None for what is none. A zone that is left out is GMT, as HTTP says."""
+    try:
+        found = parsedate_to_datetime(date)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _refuse_constant(name: str) -> None:
@@ -97,13 +111,45 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
+def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse an object that says a thing twice, of which Python would keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("doubled name")
+    return found
+
+
 async def read_bounded(response: httpx.Response, max_bytes: int) -> bytes:
-    """Read the body. Raises `Unreadable` if it has more than `max_bytes` (decompressed), and httpx's own errors."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > max_bytes:
+    """Read the body. Raises `Unreadable` if it has more than `max_bytes` (decompressed), and httpx's own errors.
+
+    httpx would unpack each piece whole and codings one in the other: a kilobyte could become gigabytes of memory. So
+    only the coding that was asked for is read, and never further than `max_bytes`.
+    """
+    body = bytearray()
+    unpack = _unpacker(response.headers)
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    async for chunk in response.stream:
+        body += unpack(chunk, max_bytes + 1 - len(body))
+        if len(body) > max_bytes:
             raise Unreadable(f"the body is longer than {max_bytes:,} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return bytes(body)
+
+
+def _unpacker(headers: httpx.Headers) -> Callable[[bytes, int], bytes]:
+    """What unpacks the pieces of a body, each to at most so many bytes. Raises `Unreadable`, at once or in between."""
+    codings = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
+    match [name for name in codings if name not in {"", "identity"}]:
+        case []:
+            return lambda chunk, most: chunk[:most]
+        case ["gzip" | "x-gzip"]:
+            unpacking = zlib.decompressobj(GZIP)
+        case _:
+            raise Unreadable("the body is packed in another way than by `gzip` once, which alone was asked for")
+
+    def unpack(chunk: bytes, most: int) -> bytes:
+        try:
+            return unpacking.decompress(chunk, most)
+        except zlib.error:
+            raise Unreadable("the body is no gzip, though its header says so") from None
+
+    return unpack

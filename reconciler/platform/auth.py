@@ -207,8 +207,8 @@ def _lifetime(expires_in: Json) -> float:
         case bool():
             return ASSUMED_LIFETIME
         case int() | float() if expires_in > 0:
-            return min(float(expires_in), LONGEST_LIFETIME)
-        case str() if expires_in.isdecimal() and int(expires_in) > 0:
+            return float(min(expires_in, LONGEST_LIFETIME))
+        case str() if expires_in.isdecimal() and float(expires_in) > 0:
             return min(float(expires_in), LONGEST_LIFETIME)
         case _:
             return ASSUMED_LIFETIME

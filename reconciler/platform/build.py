@@ -6,6 +6,7 @@ import ssl
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -16,13 +17,14 @@ from reconciler.platform.auth import GatewayAuth, Tokens
 from reconciler.platform.catalog import AepCatalog
 from reconciler.platform.exchange import Exchange
 from reconciler.platform.ingestion import AepIngestion
+from reconciler.platform.proxies import proxy_for
 from reconciler.platform.retry import Retries
 from reconciler.platform.throttling import ConcurrencyLimit, RateLimit
 from reconciler.ports import Platform
 from reconciler.settings import API_URL, IMS_URL, Endpoints, Redactor, check_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from reconciler.core.manifests.project import Environment
     from reconciler.settings import Credentials
@@ -33,6 +35,11 @@ and most are idle while the run waits for an fsync: a third of the time of a cre
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: less than the five after which common servers and proxies close it, so that
 no create is sent on a connection that is being closed."""
+LIMITS = httpx.Limits(
+    max_connections=CONNECTIONS_OF_A_CLIENT,
+    max_keepalive_connections=CONNECTIONS_OF_A_CLIENT,
+    keepalive_expiry=KEEP_ALIVE,
+)
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 """Seconds to connect, and seconds that a read or write may pause."""
 
@@ -54,10 +61,10 @@ async def open_platform(
     `redactor`. Raises `SettingsInvalid` for a URL, a proxy variable or a certificate file that cannot be used.
     """
     endpoints = endpoints or Endpoints()
-    api_url, ims_url = check_url(API_URL, endpoints.api_url), check_url(IMS_URL, endpoints.ims_url)
+    api_url, ims_url = _checked_url(API_URL, endpoints.api_url), _checked_url(IMS_URL, endpoints.ims_url)
     retries = retries or Retries()
     redactor = redactor or Redactor.for_credentials(credentials)
-    clients = [_client(transport=transport)] if transport else _clients(pace.parallelism)
+    clients = [_client(transport)] if transport else _clients(pace.parallelism, (api_url, ims_url), redactor)
     tokens = Tokens(credentials, ims_url, clients[0], retries, redactor)
     exchange = Exchange(
         clients,
@@ -75,22 +82,41 @@ async def open_platform(
         await exchange.aclose()
 
 
-def _clients(parallelism: int) -> list[httpx.AsyncClient]:
+def _checked_url(name: str, text: str) -> str:
+    """Return the URL of a service, whose host can be looked up. Raises `SettingsInvalid`."""
+    url = check_url(name, text)
+    written = urlsplit(url).hostname
+    try:
+        host = httpx.URL(url).host  # reads the Punycode of `xn--`
+    except (ValueError, httpx.InvalidURL):
+        raise SettingsInvalid(
+            f"`{name}` has a host that cannot be one: `{written}`",
+            hint="compare it with the host that your organisation uses, letter by letter",
+        ) from None
+    if not host.isascii():
+        raise SettingsInvalid(
+            f"`{name}` has a host with letters that can look like others: `{written}` is {host!a}",
+            hint="no host of AEP has them, and the credential goes there: give a host of plain letters and digits",
+        )
+    return url
+
+
+def _clients(parallelism: int, urls: Iterable[str], redactor: Redactor) -> list[httpx.AsyncClient]:
     """One client for each request in flight. They share one TLS context, which takes long to make."""
     try:
         context = httpx.create_ssl_context()
-        return [_client(verify=context) for _ in range(parallelism)]
     except (OSError, ssl.SSLError) as error:
         raise SettingsInvalid(
             "the certificates to trust cannot be read",
             detail=str(error),
             hint="check `SSL_CERT_FILE` and `SSL_CERT_DIR`",
         ) from error
-    except (ValueError, ImportError, httpx.InvalidURL):  # no detail, no cause: a proxy's URL may hold a password
-        raise SettingsInvalid(
-            "a proxy variable holds no URL of an HTTP proxy",
-            hint="check `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`",
-        ) from None
+    proxies = {url: proxy for url in urls if (proxy := proxy_for(url, context, redactor)) is not None}
+
+    def transport(proxy: httpx.Proxy | None = None) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(verify=context, limits=LIMITS, proxy=proxy)
+
+    return [_client(transport(), {url: transport(proxies[url]) for url in proxies}) for _ in range(parallelism)]
 
 
 class _NoCookies(CookieJar):
@@ -101,19 +127,13 @@ class _NoCookies(CookieJar):
 
 
 def _client(
-    *, verify: ssl.SSLContext | bool = True, transport: httpx.AsyncBaseTransport | None = None
+    transport: httpx.AsyncBaseTransport, mounts: Mapping[str, httpx.AsyncBaseTransport] | None = None
 ) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=transport,
-        verify=verify,
+        mounts=mounts,
         timeout=TIMEOUT,
-        limits=httpx.Limits(
-            max_connections=None if transport else CONNECTIONS_OF_A_CLIENT,
-            max_keepalive_connections=CONNECTIONS_OF_A_CLIENT,
-            keepalive_expiry=KEEP_ALIVE,
-        ),
         cookies=_NoCookies(),
-        # Plain http is for this machine only (`settings.check_url`); a proxy in between would see the token.
-        mounts=None if transport else {"http://": None},
-        headers={"user-agent": f"reconciler/{__version__}"},
+        headers={"user-agent": f"reconciler/{__version__}", "accept-encoding": "gzip"},
+        trust_env=False,  # `proxies` reads the variables
     )

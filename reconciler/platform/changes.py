@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import StatusClass
+from reconciler.core.batch import StatusClass, same_tags
 from reconciler.core.errors import ConflictingWrite, NotFound, OutcomeUnknown, Rejected, Unauthorized
 from reconciler.platform import wire
 from reconciler.platform.answer import Unreadable
+from reconciler.platform.exchange import JSON_HEADERS
 from reconciler.platform.outcome import Outcome
-from reconciler.platform.problems import Failure
-from reconciler.ports import Verb
+from reconciler.platform.problems import Failure, excerpt
+from reconciler.ports import TagsKept, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +29,9 @@ unverified (aep-api.md §5.3)."""
 
 MOST_CONFLICTS = 5
 """How often tags are read and written again in one attempt because somebody else changed the batch in between."""
+
+LOOKS = (0.0, 0.5, 2.0, 5.0)
+"""Seconds before each look at tags that were written, while Catalog lags behind."""
 
 _GONE = frozenset({StatusClass.UNFINISHED, StatusClass.WITHDRAWN})
 
@@ -110,7 +114,7 @@ class VersionedTags:
     """The value for `If-Match` (aep-api.md §8.6)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TagsAttempt:
     """Attempts at changing tags. Each reads the tags first, and so finds out if an earlier one has worked."""
 
@@ -120,18 +124,59 @@ class TagsAttempt:
     remove: Collection[str]
     read: Call
     write: Call
+    kept: TagsKept | None = None
+    """What AEP made of the change, where it is not as asked for."""
 
     async def __call__(self) -> Failure | None:
-        """Read, merge and write; at once again if somebody else changed the batch in between. None: it is done."""
-        result: Failure | None = None
+        """Read, merge, write and read back; again if somebody else changed the batch in between. None: it is done."""
+        result, self.kept = None, None
         for _ in range(MOST_CONFLICTS):
             found = await self.exchange.attempt(self.read, self._tags)
             if isinstance(found, Failure):
                 return found
-            result = await self._write(found)
-            if result is None or result.error.status != HTTPStatus.PRECONDITION_FAILED:
+            merged = wire.merge_tags(found.tags, self.assign, self.remove)
+            if merged == dict(found.tags):
+                return None
+            result = await self._write(merged, found.version)
+            if result is None:
+                return await self._read_back(found)
+            if result.error.status != HTTPStatus.PRECONDITION_FAILED:
                 return result
         return result
+
+    async def _read_back(self, before: VersionedTags) -> Failure | None:
+        """Look at the tags until a later version is shown: its tags are what AEP made of them.
+
+        Whether a PATCH merges or replaces the map, and what becomes of the values, is unstated (aep-api.md §16.1).
+        """
+        result: Failure | None = None
+        for pause in LOOKS:
+            await self.exchange.retries.timing.sleep(pause)
+            found = await self.exchange.attempt(self.read, self._tags)
+            result = found if isinstance(found, Failure) else None
+            if isinstance(found, VersionedTags):
+                self.kept = self._compared(before.tags, found.tags)
+                if self.kept is None or found.version != before.version:
+                    return None
+            elif not isinstance(found.error, NotFound):
+                return result
+        return result
+
+    def _compared(self, before: Mapping[str, Json], shown: Mapping[str, Json]) -> TagsKept | None:
+        own = {name: wire.texts(shown[name]) for name in self.assign if name in shown}
+        others = before.keys() - self.assign.keys() - set(self.remove)
+        wrong = [
+            *(
+                f"`{name}` is {json.dumps(own.get(name, []))} where {json.dumps([*values])} was written"
+                for name, values in self.assign.items()
+                if name not in own or not same_tags({name: own[name]}, {name: values})
+            ),
+            *(f"`{name}` is still there" for name in sorted(shown.keys() & set(self.remove))),
+            *(f"`{name}`, which was not touched, is gone" for name in sorted(others - shown.keys())),
+        ]
+        if not wrong:
+            return None
+        return TagsKept(own, excerpt(f"AEP keeps tags of batch `{self.batch}` otherwise: {'; '.join(wrong)}", str))
 
     def _tags(self, answer: Answer) -> VersionedTags | Failure:
         fields = wire.read_objects(answer.json()).get(self.batch)
@@ -143,13 +188,10 @@ class TagsAttempt:
             raise Unreadable("the tags are no map")
         return VersionedTags(tags, _version(answer, fields))
 
-    async def _write(self, found: VersionedTags) -> Failure | None:
-        merged = wire.merge_tags(found.tags, self.assign, self.remove)
-        if merged == dict(found.tags):
-            return None
-        if found.version is None:
+    async def _write(self, merged: dict[str, Json], version: str | None) -> Failure | None:
+        if version is None:
             return _unversioned(self.batch)
-        headers = {"content-type": "application/json", "if-match": found.version}
+        headers = {**JSON_HEADERS, "if-match": version}
         body = json.dumps({"tags": merged}).encode()
         result = await self.exchange.send(replace(self.write, body=body, headers=headers))
         return _explained(result) if isinstance(result, Failure) else None
@@ -158,9 +200,7 @@ class TagsAttempt:
 def _version(answer: Answer, fields: Mapping[str, Json]) -> str | None:
     """The ETag, which is the batch's version. A weak ETag never matches: then the body's field (aep-api.md §8.6)."""
     etag = answer.header("etag")
-    version = fields.get("version")
-    if etag and not etag.startswith("W/"):
-        return etag
+    version = fields.get("version") if not etag or etag.startswith("W/") else etag
     return version if isinstance(version, str) and version.isascii() and version.isprintable() else None
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+JSON_HEADERS = {"content-type": "application/json"}
+"""Also of each POST without a body: this platform answers some without it with 400 (aep-api.md §16.1, 6.2)."""
 LARGEST_OBJECT = 1024 * 1024
 """Bytes of an answer about one object."""
 
@@ -136,8 +138,9 @@ class Exchange:
         """Adapt the concurrency limit, and take the service's clock from the first answer that has one."""
         match result:
             case Failure(outcome=Outcome.THROTTLED, retry_after=retry_after):
-                pause = None if retry_after is None else min(retry_after, self.retries.deadline)
-                self._concurrency.throttled(started, pause)
+                # One that is too long ends the request (`retry`): the others would wait for nothing.
+                is_short = retry_after is not None and retry_after <= self.retries.deadline
+                self._concurrency.throttled(started, retry_after if is_short else None)
             case Failure(outcome=Outcome.REJECTED | Outcome.UNAUTHORIZED):
                 self._concurrency.served()
             case Failure():

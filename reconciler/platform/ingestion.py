@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.platform import wire
 from reconciler.platform.changes import ActionAttempt, TagsAttempt
-from reconciler.platform.exchange import LARGEST_OBJECT, Call
+from reconciler.platform.exchange import JSON_HEADERS, LARGEST_OBJECT, Call
 from reconciler.platform.outcome import WITHOUT_EFFECT, WITHOUT_VERDICT
 from reconciler.platform.problems import Failure, Operation
 from reconciler.platform.uploads import Upload
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.platform.answer import Answer
     from reconciler.platform.exchange import Exchange
-    from reconciler.ports import Content, CreateRequest, FilePlace, Verb
-
-JSON_HEADERS = {"content-type": "application/json"}
+    from reconciler.ports import Content, CreateRequest, FilePlace, TagsKept, Verb
 
 
 class AepIngestion:
@@ -64,13 +62,16 @@ class AepIngestion:
         """COMPLETE, ABORT or REVERT a batch; returns when AEP has accepted it, or it was done already."""
         path = f"/batches/{checked_id(batch, 'batch')}"
         operation = Operation(f"{verb.value.lower()} batch `{batch}`", is_read=False)
-        act = Call(operation, "POST", url(self._api_url, f"{IMPORT}{path}", {"action": verb.value}))
+        location = url(self._api_url, f"{IMPORT}{path}", {"action": verb.value})
+        act = Call(operation, "POST", location, headers=JSON_HEADERS)
         read = self._read(f"read batch `{batch}`", path)
         attempt = ActionAttempt(self._exchange, batch, verb, act, read, in_doubt)
         await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
 
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
-        """Read, merge and write the batch's tags under `If-Match`; all other tags stay as they are.
+    async def change_tags(
+        self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]
+    ) -> TagsKept | None:
+        """Read, merge and write the batch's tags under `If-Match`, and read them back; all other tags stay.
 
         Writes nothing if the tags are as wanted. Raises `Conflict` if somebody else keeps changing the batch.
         """
@@ -80,10 +81,11 @@ class AepIngestion:
         write = Call(operation, "PATCH", catalog_url(self._api_url, path))
         attempt = TagsAttempt(self._exchange, batch, assign, remove, read, write)
         await self._exchange.retries.run(attempt, WITHOUT_VERDICT)
+        return attempt.kept
 
     def _read(self, what: str, path: str) -> Call:
         return Call(Operation(what, is_read=True), "GET", catalog_url(self._api_url, path), LARGEST_OBJECT)
 
 
 def _read_created(answer: Answer) -> str:
-    return wire.read_created(answer.json())
+    return wire.read_created(answer.json(unique=True))

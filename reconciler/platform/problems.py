@@ -45,8 +45,10 @@ UNREADABLE_TRIES = 6
 STALE_HINT = (
     "the token is expired or wrong: check `AEP_ACCESS_TOKEN` and `AEP_API_KEY`, or `AEP_CLIENT_ID` and its secret"
 )
+SANDBOX_HINT = f"{STALE_HINT}; or the environment's `sandbox` is: some services refuse an unknown one so"
 ACCESS_HINT = (
-    "check the environment's `org` and `sandbox`, and that a role grants the credential both sandbox and dataset"
+    "check the environment's `org` and `sandbox`, and that a role grants the credential the sandbox, the dataset and "
+    "the permissions `View Datasets` and `Manage Datasets`; an access label on the dataset can refuse it too"
 )
 LATER_HINT = "the service has trouble or is out of reach: run again later"
 
@@ -62,9 +64,12 @@ HINTS_BY_CODE = {
 }
 """What the gateway's codes mean (aep-api.md §2.2)."""
 
+MOST_LINKS = 5
+"""Links of an `error-chain` that are read."""
+
 HINTS_BY_STATUS = {
     400: "check the fields of the manifest; what AEP said stands above",
-    401: STALE_HINT,
+    401: SANDBOX_HINT,
     403: ACCESS_HINT,
     404: "check the id, and that it is in the environment's `sandbox`",
     409: "look at what is there already with `reconciler plan`",
@@ -248,6 +253,9 @@ def _texts(body: dict[str, Json]) -> Iterator[str]:
         value = body.get(name)
         if isinstance(value, str | int) and not isinstance(value, bool):
             yield str(value)
-    report = body.get("report")
-    if isinstance(report, dict) and isinstance(text := report.get("detailed-message"), str):
-        yield text
+    report, chain = body.get("report"), body.get("error-chain")
+    said = [report.get(name) for name in ("message", "detailed-message")] if isinstance(report, dict) else []
+    links = [link for link in chain[:MOST_LINKS] if isinstance(link, dict)] if isinstance(chain, list) else []
+    for text in (*said, *(link.get("errorCode") for link in links)):
+        if isinstance(text, str):
+            yield text

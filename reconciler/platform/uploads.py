@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.errors import NotFound, OutcomeUnknown, PlatformError, Rejected
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.changes import WRONG_STATE
-from reconciler.platform.exchange import Call
+from reconciler.platform.exchange import JSON_HEADERS, Call
 from reconciler.platform.outcome import WITHOUT_VERDICT
 from reconciler.platform.problems import Failure, Operation
 from reconciler.platform.sending import ATTEMPT_SECONDS
@@ -209,7 +209,7 @@ class Upload:
         self, method: str, verb: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] = OCTETS
     ) -> Call:
         operation = Operation(f"{verb} file `{self.place.name}` of batch `{self.place.batch}`", is_read=False)
-        return Call(operation, method, url(self.url, "", query), headers=JSON if method == "POST" else headers)
+        return Call(operation, method, url(self.url, "", query), headers=JSON_HEADERS if method == "POST" else headers)
 
     async def _send(self, call: Call, body: Body | None = None, *, is_divisible: bool = False) -> Answer:
         """Send until there is a verdict: all of these calls can be repeated (aep-api.md §7).

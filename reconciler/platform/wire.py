@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import DEFAULT_FORMAT, Observed
+from reconciler.core.batch import DEFAULT_FORMAT, SUCCESSOR_TAG, Observed
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.urls import is_id
 
@@ -44,11 +44,15 @@ PROPERTIES = (
 
 MOST_ERRORS = 20
 """Errors that are kept of one batch; a bad file can cause thousands."""
+LARGEST_COUNT = 10**18
+"""A larger number is no count and no time, and no clock can hold it."""
 UNKNOWN_STATUS = "unknown"
 
 _REFERENCE = re.compile(r"@/batches/([A-Za-z0-9_-]{1,128})")
-_ERROR_FIELDS = frozenset({"error", "error_code", "errorMessage", "message", "status", "title", "detail"})
-"""If one of these holds a scalar, the body is an error, whatever its status was (aep-api.md §2.3)."""
+_ERROR_FIELDS = frozenset(
+    {"error", "error_code", "errorMessage", "message", "status", "title", "detail", "error-chain", "errors", "report"}
+)
+"""A body with one of these is an error, whatever its status was (aep-api.md §2.3): no object of AEP has such an id."""
 
 
 # -- requests
@@ -112,7 +116,7 @@ def read_created(body: Json) -> str:
             return found[1]
         case dict() if len(body) == 1:
             (batch, value), *_ = body.items()
-            if is_id(batch) and isinstance(value, dict):
+            if is_id(batch) and isinstance(value, dict) and value.get("id") in {None, batch}:
                 return batch
     raise Unreadable("the body names no batch")
 
@@ -139,14 +143,16 @@ def read_objects(body: Json) -> dict[str, dict[str, Json]]:
     of success, and for an id that is none.
     """
     entries = _entries(body)
-    if any(not isinstance(value, dict) and name in _ERROR_FIELDS for name, value in entries):
+    if any(name in _ERROR_FIELDS for name, _ in entries):
         raise Unreadable("the body is an error message")
     objects = {name: value for name, value in entries if isinstance(value, dict)}
     if not objects and any(value is not None for _, value in entries):
         raise Unreadable("the body holds no object")
-    for name in objects:
+    for name, fields in objects.items():
         if not is_id(name):
             raise Unreadable("the body names an object by something that is no id")
+        if fields.get("id") not in {None, name}:
+            raise Unreadable("the body gives one object two ids")
     return objects
 
 
@@ -160,13 +166,13 @@ def _entries(body: Json) -> list[tuple[str, Json]]:
 
 def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
     shape, replay = _map(fields.get("inputFormat")), _map(fields.get("replay"))
-    kind, predecessors = _text(shape.get("format")), _texts(replay.get("predecessors"))
+    kind, predecessors = _text(shape.get("format")), texts(replay.get("predecessors"))
     return Observed(
         id=batch,
         status=(_text(fields.get("status")) or UNKNOWN_STATUS).strip().lower(),
         datasets=frozenset(_datasets(fields.get("relatedObjects"))),
         external_id=_text(fields.get("externalId")),
-        tags={_clean(name): tuple(_texts(values)) for name, values in _map(fields.get("tags")).items()},
+        tags=_tags(fields.get("tags")),
         format=kind.lower() if kind else None,
         multiline=_flag(shape.get("isMultiLineJson")),
         created=_whole(fields.get("created")),
@@ -185,6 +191,14 @@ def _count(fields: Mapping[str, Json], *names: str) -> int | None:
     metrics = _map(fields.get("metrics"))
     counts = (_whole(side.get(name)) for side in (fields, metrics) for name in names)
     return next((count for count in counts if count is not None), None)
+
+
+def _tags(value: Json) -> dict[str, tuple[str, ...]]:
+    """The tags; without a successor that is no id, since it would become part of a URL."""
+    tags = {_clean(name): tuple(texts(values)) for name, values in _map(value).items()}
+    if not all(map(is_id, tags.get(SUCCESSOR_TAG, ()))):
+        del tags[SUCCESSOR_TAG]
+    return tags
 
 
 def _datasets(related: Json) -> list[str]:
@@ -214,7 +228,7 @@ def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
-def _texts(value: Json) -> list[str]:
+def texts(value: Json) -> list[str]:
     """The texts of a list, or of a bare scalar: a tag can be either (aep-api.md §4)."""
     values = value if isinstance(value, list) else [value]
     return [text for each in values if (text := _text(each)) is not None]
@@ -241,9 +255,7 @@ def _whole(value: Json) -> int | None:
     match value:
         case bool():
             return None
-        case int():
-            return value
-        case float() if value.is_integer():
+        case int() | float() if abs(value) <= LARGEST_COUNT and value == int(value):
             return int(value)
         case str() if re.fullmatch(r"[0-9]{1,18}", value):
             return int(value)

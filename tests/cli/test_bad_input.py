@@ -261,7 +261,7 @@ STATES: dict[str, tuple[bytes, str]] = {
     "without its last line": (headed().splitlines(keepends=True)[0], "end"),
     "cut in a line": (headed()[:60], ""),
     "conflict markers": (headed().replace(b'{"end"', b'<<<<<<< HEAD\n=======\n>>>>>>> b\n{"end"'), "conflict"),
-    "newer": (headed(format=2), "format 2"),
+    "newer": (headed(format=3), "format 3"),
     "another project": (headed(project="other"), "`other`"),
     "another environment": (headed(environment="prod"), "`prod`"),
     "another organisation": (headed(org="F" * 24 + "@AdobeOrg"), "F" * 24),

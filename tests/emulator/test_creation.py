@@ -132,11 +132,13 @@ def test_e11_e15_what_cannot_be_is_400(api: Api, fields: dict[str, object]) -> N
     assert api.emulator.batches() == {}
 
 
-def test_e16_diagnostics_become_tags_and_unknown_fields_nothing(api: Api) -> None:
-    batch = api.create(enableErrorDiagnostics=True, partialIngestionPercentage=5, name="x", status="active")
+@pytest.mark.parametrize("field", ["partialIngestionPercent", "partialIngestionPercentage"])
+def test_e16_diagnostics_become_tags_and_unknown_fields_nothing(api: Api, field: str) -> None:
+    asked: dict[str, Any] = {"enableErrorDiagnostics": True, "name": "x", "status": "active", field: 5}
+    batch = api.create(**asked)
     shown = api.batch(batch)
     assert shown["tags"]["acp_enableErrorDiagnostics"] == ["true"]
-    assert shown["tags"]["acp_partialIngestionPercentage"] == ["5"]
+    assert shown["tags"]["acp_partialIngestionPercent"] == ["5"]
     assert "name" not in shown
     assert shown["status"] == "loading"
 

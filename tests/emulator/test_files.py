@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+JSON = {"content-type": "application/json"}
+
 MIB = 1024 * 1024
 
 
@@ -23,11 +25,11 @@ def part(api: Api, batch: str, content: bytes, content_range: str) -> int:
 
 
 def start(api: Api, batch: str) -> None:
-    assert api.send("POST", api.file(batch), params={"action": "initialize"}).status_code == 201
+    assert api.send("POST", api.file(batch), params={"action": "initialize"}, headers=JSON).status_code == 201
 
 
 def finish(api: Api, batch: str) -> int:
-    return api.send("POST", api.file(batch), params={"action": "COMPLETE"}).status_code
+    return api.send("POST", api.file(batch), params={"action": "COMPLETE"}, headers=JSON).status_code
 
 
 def test_e38_put_creates_and_replaces(api: Api) -> None:
@@ -73,7 +75,7 @@ def test_e39_a_large_file_in_parts_out_of_order_and_again(api: Api) -> None:
     assert part(api, batch, b"world", "bytes 6-10") == 200
     assert part(api, batch, b"hello ", "bytes 0-5") == 200
     assert part(api, batch, b"hello ", "bytes 0-5/11") == 200
-    done = api.send("POST", api.file(batch), params={"action": "COMPLETE"})
+    done = api.send("POST", api.file(batch), params={"action": "COMPLETE"}, headers=JSON)
     assert (done.status_code, done.json()) == (201, {"name": "a.json", "sizeInBytes": 11})
     assert finish(api, batch) == 201
     assert api.emulator.files(batch) == {"a.json": b"hello world"}
@@ -126,8 +128,8 @@ def test_e39_parts_that_do_not_fit(make_api: Callable[..., Api], content: bytes,
 def test_e39_only_what_was_started_can_be_finished(api: Api) -> None:
     batch = api.create()
     assert finish(api, batch) == 400
-    assert api.send("POST", api.file(batch), params={"action": "ABORT"}).status_code == 400
-    assert api.send("POST", api.file(batch)).status_code == 400
+    assert api.send("POST", api.file(batch), params={"action": "ABORT"}, headers=JSON).status_code == 400
+    assert api.send("POST", api.file(batch), headers=JSON).status_code == 400
 
 
 def test_memory_does_not_grow_with_a_file(api: Api) -> None:

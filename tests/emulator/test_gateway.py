@@ -114,7 +114,7 @@ def test_e5_no_sandbox_is_prod_and_sandboxes_see_nothing_of_each_other(api: Api)
     assert api.status(here) == "loading"
 
 
-@pytest.mark.parametrize("status", [403, 404, 400])
+@pytest.mark.parametrize("status", [401, 403, 404, 400])
 def test_e5_an_unknown_sandbox(make_api: Callable[..., Api], status: Any) -> None:
     world = World(sandboxes=frozenset({"prod"}))
     api = make_api(world=world, behaviour=Behaviour(unknown_sandbox_status=status))

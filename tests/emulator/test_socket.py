@@ -17,6 +17,7 @@ import pytest
 
 from reconciler.emulator import (
     Answer,
+    Behaviour,
     Cut,
     Effect,
     Emulator,
@@ -24,8 +25,10 @@ from reconciler.emulator import (
     Faults,
     FaultsInvalid,
     Latency,
+    Look,
     Loss,
     Moment,
+    TagForm,
     Truncate,
     World,
     serve,
@@ -226,3 +229,17 @@ def test_a_body_that_breaks_off_leaves_no_file(served: tuple[Emulator, httpx.Cli
     time.sleep(0.05)
     assert emulator.files(batch) == {}
     assert client.put(url, content=b"whole").status_code == 201
+
+
+def test_the_switches_are_set_as_json(served: tuple[Emulator, httpx.Client]) -> None:
+    emulator, client = served
+    body = {"tag_form": "lower", "lagging_looks": ["list", "by-id"], "visibility_lag_ms": 5}
+    assert client.put("/_emulator/behaviour", json=body).status_code == 200
+    looks = frozenset({Look.LIST, Look.BY_ID})
+    wanted = Behaviour(tag_form=TagForm.LOWER, lagging_looks=looks, visibility_lag_ms=5)
+    assert emulator.behaviour == wanted
+    for wrong in ('{"tag_form": "odd"}', '{"no_such": 1}', "[]", '{"step_ms": "soon"}', "no JSON"):
+        assert client.put("/_emulator/behaviour", content=wrong).status_code == 400
+    assert emulator.behaviour == wanted
+    assert client.put("/_emulator/behaviour", json={}).status_code == 200
+    assert emulator.behaviour == Behaviour()

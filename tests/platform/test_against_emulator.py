@@ -23,6 +23,8 @@ from reconciler.emulator import (
     Faults,
     Loss,
     Moment,
+    TagForm,
+    TagPatch,
     Truncate,
     World,
 )
@@ -159,6 +161,28 @@ def test_tags(quoted: bool, emulator: Emulator) -> None:
             version = emulator.batch(batch)["version"]
             await platform.ingestion.change_tags(batch, {"team": ["emea"]}, {"old"})
             assert emulator.batch(batch)["version"] == version
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (Behaviour(tag_form=TagForm.LOWER), None),
+        (Behaviour(tag_form=TagForm.UNIQUE), None),
+        (Behaviour(tag_form=TagForm.REWRITTEN), '`team` is ["E_M", "E_M"]'),
+        (Behaviour(patch_tags=TagPatch.MERGE), "`old` is still there"),
+        (Behaviour(patch_tags=TagPatch.IGNORE), '`team` is ["crm"]'),
+    ],
+)
+def test_tags_are_read_back(behaviour: Behaviour, said: str | None, emulator: Emulator) -> None:
+    async def main() -> None:
+        async with connected(emulator) as platform:
+            batch = await create(platform, wanted(1, {"tags": {"team": ["crm"], "old": ["x"]}}))
+            emulator.behaviour = behaviour
+            kept = await platform.ingestion.change_tags(batch, {"team": ["E:M", "E:M"]}, {"old"})
+            assert (kept is None) == (said is None)
+            assert kept is None or said in kept.complaint  # type: ignore[operator]
 
     run(main())
 

@@ -17,8 +17,9 @@ from reconciler.platform import Retries, open_platform
 from reconciler.platform.build import _clients
 from reconciler.platform.catalog import AepCatalog
 from reconciler.platform.ingestion import AepIngestion
+from reconciler.platform.proxies import proxy_for
 from reconciler.ports import Catalog, Ingestion
-from reconciler.settings import Endpoints
+from reconciler.settings import Endpoints, Redactor
 from tests.platform.servers import DATASET, ENVIRONMENT, READY, SERVER_TO_SERVER, Script, a_request, nothing, talking_to
 from tests.platform.virtual import run
 
@@ -36,6 +37,7 @@ def opening(*arguments: Any, **named: Any) -> None:
     asyncio.run(main())
 
 
+API_URL, IMS_URL = "https://platform.adobe.io", "https://ims-na1.adobelogin.com"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -47,7 +49,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("parallelism", [1, 8, 256])
 def test_there_is_a_client_for_each_request_in_flight_and_they_share_one_tls_context(parallelism: int) -> None:
-    clients = _clients(parallelism)
+    clients = _clients(parallelism, (API_URL, IMS_URL), Redactor())
     contexts = {id(_pool(client)._ssl_context) for client in clients}
     assert (len(clients), len(contexts)) == (parallelism, 1)
     context = _pool(clients[0])._ssl_context
@@ -63,15 +65,20 @@ def _pool(client: httpx.AsyncClient) -> httpcore.AsyncConnectionPool:
     return transport._pool
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
+def goes_by_proxy(url: str) -> bool:
+    (client,) = _clients(1, (url, IMS_URL), Redactor())
+    return client._transport_for_url(httpx.URL(f"{url}/data")) is not client._transport
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
 def test_proxies_of_the_environment_are_used_but_never_for_plain_http(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "http://proxy.example:3128")
-    (client,) = _clients(1)
-    direct = client._transport
-    assert client._transport_for_url(httpx.URL("https://platform.adobe.io")) is not direct
-    assert client._transport_for_url(httpx.URL("http://127.0.0.1:8080")) is direct
+    assert goes_by_proxy("https://platform.adobe.io")
+    assert not goes_by_proxy("http://127.0.0.1:8080")
+    assert not goes_by_proxy("https://localhost:8443")
+    assert not goes_by_proxy("https://[::1]:8443")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +87,15 @@ def test_proxies_of_the_environment_are_used_but_never_for_plain_http(
         ("HTTPS_PROXY", "gopher://u:pass-word@proxy"),
         ("ALL_PROXY", "http://host:port"),
         ("ALL_PROXY", "socks5://host:1080"),
+        ("HTTPS_PROXY", "http://u:pass-word@"),
+        ("HTTPS_PROXY", "http://u:pass-word@my proxy:3128"),
+        ("HTTPS_PROXY", "::1:3128"),
+        ("HTTPS_PROXY", "http://[fe80::1%25eth0]:1"),
+        ("HTTPS_PROXY", "http://proxy\u00e9\u0001:1"),
+        ("HTTPS_PROXY", "http://xn--0000000h:1"),
+        ("HTTPS_PROXY", "http://proxy:0"),
+        ("HTTPS_PROXY", "http://proxy:99999"),
+        ("HTTPS_PROXY", "://"),
     ],
 )
 def test_a_senseless_proxy_is_a_setting_that_is_wrong(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +104,79 @@ def test_a_senseless_proxy_is_a_setting_that_is_wrong(name: str, value: str, mon
         opening(READY, ENVIRONMENT)
     assert "pass-word" not in f"{caught.value.summary}{caught.value.detail}{caught.value.hint}"
     assert name in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "by_proxy"),
+    [
+        ("fd00::/8", "https://platform.adobe.io", True),
+        ("[::1]", "https://platform.adobe.io", True),
+        ("[fd00::/8],::1/128, 10.0.0.0/8 ,[", "https://platform.adobe.io", True),
+        ("fd00::/8", "https://[fd00::5]", False),
+        ("[fd00::5]", "https://[fd00::5]:8443", False),
+        ("fd00::5", "https://[fd00::6]", True),
+        ("10.0.0.0/8", "https://10.1.2.3", False),
+        ("10.1.2.3", "https://10.1.2.3", False),
+        ("10.1.2.0/24", "https://10.1.3.3", True),
+        ("adobe.io", "https://platform.adobe.io", False),
+        (".adobe.io", "https://platform.adobe.io", False),
+        ("*.adobe.io", "https://platform.adobe.io", False),
+        ("PLATFORM.adobe.IO", "https://platform.adobe.io", False),
+        ("https://platform.adobe.io/", "https://platform.adobe.io", False),
+        ("dobe.io", "https://platform.adobe.io", True),
+        ("localhost other.example adobe.io", "https://platform.adobe.io", False),
+        ("*", "https://platform.adobe.io", False),
+        ("localhost,*", "https://platform.adobe.io", False),
+        (",,; \u00e9 %zz ::: http:// [] ../..", "https://platform.adobe.io", True),
+    ],
+)
+def test_no_proxy_takes_names_addresses_and_networks_and_nothing_in_it_ends_a_command(
+    no_proxy: str, url: str, by_proxy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert goes_by_proxy(url) is by_proxy
+
+
+def test_a_variable_that_no_request_goes_by_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "no : proxy")
+    opening(READY, ENVIRONMENT)
+    monkeypatch.setenv("HTTPS_PROXY", "no : proxy")
+    monkeypatch.setenv("NO_PROXY", "adobe.io,adobelogin.com")
+    opening(READY, ENVIRONMENT)
+
+
+@pytest.mark.parametrize("value", ["http://[::1]:3128", "https://u:pass%2Dword@proxy.example", "proxy.example"])
+def test_a_proxy_has_any_address_and_its_password_is_shown_nowhere(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    redactor = Redactor()
+    assert proxy_for(API_URL, ssl.create_default_context(), redactor) is not None
+    if "@" in value:
+        assert redactor.redact("pass-word pass%2Dword dTpwYXNzLXdvcmQ=") == "*** *** ***"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://xn--pltform-4fg.adobe.io", "xn--pltform-4fg.adobe.io"),
+        ("https://xn--0000000h.example", "xn--0000000h.example"),
+        ("https://999.1.1.1", "999.1.1.1"),
+        ("https://a..b", None),
+        ("https://-a.example", None),
+        (f"https://{'a' * 64}.example", None),
+        ("https://pl\u0430tform.adobe.io", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["AEP_API_URL", "AEP_IMS_URL"])
+def test_a_host_that_can_hide_or_cannot_be_looked_up_is_a_setting_that_is_wrong(
+    name: str, url: str, shown: str | None
+) -> None:
+    endpoints = Endpoints(api_url=url) if name == "AEP_API_URL" else Endpoints(ims_url=url)
+    with pytest.raises(SettingsInvalid) as caught:
+        opening(READY, ENVIRONMENT, endpoints=endpoints)
+    assert name in caught.value.summary
+    assert caught.value.summary.isascii()
+    assert shown is None or f"`{shown}`" in caught.value.summary
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from reconciler.core.errors import ConflictingWrite, NotFound, PlatformError, Rejected, Unauthorized
-from reconciler.ports import Verb
+from reconciler.ports import TagsKept, Verb
 from tests.platform.servers import API, Script, a_batch, body_of, talking_to
 from tests.platform.virtual import run
 
@@ -199,20 +199,26 @@ class TaggedBatch:
             return httpx.Response(412)
         tags = body_of(request)["tags"]
         assert isinstance(tags, dict)
-        self.tags, self.patch = tags, self.patch + 1
+        self.tags, self.patch = self.make_of(tags), self.patch + 1
         if self.lost_answers:
             self.lost_answers -= 1
             raise httpx.ReadError("reset")
         return httpx.Response(200, json=["@/batches/B1"])
+
+    def make_of(self, tags: dict[str, Json]) -> dict[str, Json]:
+        """What becomes of tags that are written."""
+        return tags
 
     def _get(self) -> httpx.Response:
         headers = {} if self.etag is None else {"etag": self.etag.format(self.version)}
         return httpx.Response(200, headers=headers, json={"B1": {"tags": self.tags, "version": self.version}})
 
 
-async def change(server: TaggedBatch | Script, assign: dict[str, list[str]], remove: set[str] | None = None) -> None:
+async def change(
+    server: TaggedBatch | Script, assign: dict[str, list[str]], remove: set[str] | None = None
+) -> TagsKept | None:
     async with talking_to(server) as platform:
-        await platform.ingestion.change_tags("B1", assign, remove or set())
+        return await platform.ingestion.change_tags("B1", assign, remove or set())
 
 
 @pytest.mark.parametrize("etag", ["{}", '"{}"', 'W/"{}"', None])
@@ -220,7 +226,8 @@ def test_tags_are_merged_under_the_version_that_was_read(etag: str | None) -> No
     server = TaggedBatch({"acp_producer": ["x"], "flag": True, "empty": [], "team": ["old"], "gone": ["y"]}, etag=etag)
     run(change(server, {"team": ["crm"]}, {"gone"}))
     assert server.tags == {"acp_producer": ["x"], "flag": True, "empty": [], "team": ["crm"]}
-    read, write = server.requests
+    read, write, read_back = server.requests
+    assert read_back.url == read.url
     assert (read.method, str(read.url)) == ("GET", f"{API}/catalog/batches/B1")
     assert (write.method, str(write.url)) == ("PATCH", f"{API}/catalog/batches/B1")
     assert write.headers["content-type"] == "application/json"
@@ -246,6 +253,100 @@ def test_a_hand_that_is_always_faster_is_a_conflict() -> None:
         run(change(server, {"team": ["crm"]}))
     assert len(server.requests) == 10
     assert "another hand" in (caught.value.hint or "")
+
+
+class Merging(TaggedBatch):
+    """A tag that a PATCH does not name stays."""
+
+    def make_of(self, tags: dict[str, Json]) -> dict[str, Json]:
+        return {**self.tags, **tags}
+
+
+class Rewriting(TaggedBatch):
+    def make_of(self, tags: dict[str, Json]) -> dict[str, Json]:
+        return {name: [str(v).replace(":", "_") for v in values or []] for name, values in tags.items()}  # type: ignore[union-attr]
+
+
+class Forgetting(TaggedBatch):
+    """Keeps only the tags of the last name."""
+
+    def make_of(self, tags: dict[str, Json]) -> dict[str, Json]:
+        return dict([*tags.items()][-1:])
+
+
+class Deaf(TaggedBatch):
+    """Says yes and does nothing."""
+
+    def make_of(self, tags: dict[str, Json]) -> dict[str, Json]:  # noqa: ARG002  (it does not listen)
+        return self.tags
+
+
+class Spelling(TaggedBatch):
+    """Sorts, trims and lower-cases values, and keeps each once; a single one becomes a bare text."""
+
+    def make_of(self, tags: dict[str, Json]) -> dict[str, Json]:
+        spelt = {n: sorted({str(v).strip().lower() for v in values or []}) for n, values in tags.items()}  # type: ignore[union-attr]
+        return {name: [*values] if len(values) > 1 else values[0] for name, values in spelt.items()}
+
+
+@pytest.mark.parametrize(
+    ("server", "tags", "said"),
+    [
+        (TaggedBatch({"x": ["y"], "gone": ["z"]}), None, ()),
+        (Spelling({"x": ["y"], "gone": ["z"]}), None, ()),
+        (Merging({"x": ["y"], "gone": ["z"]}), {"team": [" b:2 ", "A", "A"]}, ("`gone` is still there",)),
+        (
+            Rewriting({"x": ["y"], "gone": ["z"]}),
+            {"team": [" b_2 ", "A", "A"]},
+            ('`team` is [" b_2 ", "A", "A"] where [" b:2 ", "A", "A"] was written',),
+        ),
+        (Forgetting({"x": ["y"], "gone": ["z"]}), {"team": [" b:2 ", "A", "A"]}, ("`x`", "is gone")),
+        (Deaf({"x": ["y"], "gone": ["z"]}), {}, ("`team` is [] where", "`gone` is still there")),
+    ],
+)
+def test_tags_are_read_back(server: TaggedBatch, tags: dict[str, list[str]] | None, said: tuple[str, ...]) -> None:
+    kept = run(change(server, {"team": [" b:2 ", "A", "A"]}, {"gone"}))
+    assert (None if kept is None else kept.tags) == tags
+    assert [text for text in said if text not in (kept.complaint if kept else "")] == []
+    assert [request.method for request in server.requests].count("PATCH") == 1
+
+
+def test_a_complaint_about_many_tags_is_cut() -> None:
+    kept = run(change(Deaf({}), {f"tag-{number}": ["x" * 5_000] for number in range(50)}))
+    assert kept is not None
+    assert len(kept.complaint) <= 300
+
+
+def test_tags_that_are_shown_late_are_waited_for() -> None:
+    server = TaggedBatch({"team": ["old"]})
+    shown = iter([{"team": ["old"]}, {"team": ["old"]}, {"team": ["old"]}, {"team": ["crm"]}])
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        answer = server(request)
+        if request.method == "GET":
+            return httpx.Response(200, json={"B1": {"tags": next(shown), "version": "1.0.0"}})
+        return answer
+
+    async def main() -> TagsKept | None:
+        async with talking_to(serve) as platform:
+            return await platform.ingestion.change_tags("B1", {"team": ["crm"]}, ())
+
+    assert run(main()) is None
+
+
+def test_a_batch_that_is_not_shown_for_a_moment_after_its_change_is_not_gone() -> None:
+    server = TaggedBatch({"team": ["old"]})
+    absences = iter([False, True, True, False])
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        answer = server(request)
+        return httpx.Response(404) if request.method == "GET" and next(absences) else answer
+
+    async def main() -> TagsKept | None:
+        async with talking_to(serve) as platform:
+            return await platform.ingestion.change_tags("B1", {"team": ["crm"]}, ())
+
+    assert run(main()) is None
 
 
 def test_a_lost_answer_is_looked_into() -> None:

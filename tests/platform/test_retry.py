@@ -64,5 +64,6 @@ def test_a_failure_says_after_how_many_tries_it_is_final() -> None:
     assert len(attempts(replace(BUSY, most_tries=1))) == 1
 
 
-def test_the_service_says_how_long_to_wait_at_least_but_not_beyond_the_deadline() -> None:
-    assert attempts(replace(BUSY, retry_after=70.0), deadline=100.0) == pytest.approx([0.0, 70.0, 100.0])
+def test_the_service_says_how_long_to_wait_at_least_and_its_wait_is_never_cut_short() -> None:
+    assert attempts(replace(BUSY, retry_after=70.0), deadline=100.0) == pytest.approx([0.0, 70.0])
+    assert attempts(replace(BUSY, retry_after=50.0), deadline=100.0) == pytest.approx([0.0, 50.0, 100.0])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Record
     from reconciler.core.plans.plan import Plan
     from reconciler.core.states.journal import Entry
-    from reconciler.ports import Content, CreateRequest, FilePlace, Verb
+    from reconciler.ports import Content, CreateRequest, FilePlace, TagsKept, Verb
     from tests.shell.fake_platform import Answer
 
 ADDRESSES = [f"loyalty/b{number}" for number in range(5)]
@@ -86,10 +85,13 @@ class Mortal:
     ) -> None:
         raise NotImplementedError("no batch here has files")
 
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
+    async def change_tags(
+        self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]
+    ) -> TagsKept | None:
         self._pass()
-        await self.platform.change_tags(batch, assign, remove)
+        kept = await self.platform.change_tags(batch, assign, remove)
         self._pass()
+        return kept
 
 
 class Convergence(RuleBasedStateMachine):

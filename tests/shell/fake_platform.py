@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from reconciler.core.batch import Observed
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, Rejected, Throttled
-from reconciler.ports import Verb
+from reconciler.ports import TagsKept, Verb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -44,6 +44,8 @@ class FakePlatform:
     hidden: dict[str, int] = field(default_factory=dict)
     clock: int | None = 0
     """Epoch milliseconds; None: AEP does not tell the time."""
+    colon: str = ":"
+    """What becomes of a colon in a tag that is written."""
     created: list[CreateRequest] = field(default_factory=list)
     told: int = 0
     """Batches that listings showed."""
@@ -175,13 +177,18 @@ class FakePlatform:
         status = {Verb.ABORT: "aborted", Verb.REVERT: "inactive", Verb.COMPLETE: self.completes_to}[verb]
         self.set_status(batch, status)
 
-    async def change_tags(self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]) -> None:
+    async def change_tags(
+        self, batch: str, assign: Mapping[str, Sequence[str]], remove: Collection[str]
+    ) -> TagsKept | None:
         self.calls.append(f"tags {batch} +{','.join(sorted(assign))} -{','.join(sorted(remove))}")
         if batch not in self.batches:
-            return
+            return None
         kept = {name: values for name, values in self.batches[batch].tags.items() if name not in remove}
-        tags = {**kept, **{name: tuple(values) for name, values in assign.items()}}
-        self.batches[batch] = replace(self.batches[batch], tags=tags)
+        written = {name: tuple(value.replace(":", self.colon) for value in assign[name]) for name in assign}
+        self.batches[batch] = replace(self.batches[batch], tags={**kept, **written})
+        if self.colon == ":":
+            return None
+        return TagsKept({name: [*values] for name, values in written.items()}, f"AEP keeps tags of `{batch}` otherwise")
 
     def set_status(self, batch: str, status: str) -> None:
         """What a foreign hand, or time, does to a batch."""

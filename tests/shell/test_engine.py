@@ -300,6 +300,20 @@ def test_tags_are_changed_and_old_ones_removed() -> None:
     assert trial.records[ADDRESS].spec == Spec(tags={"team": ["b"]})
 
 
+def test_tags_that_do_not_stick_are_told_once_and_never_written_again() -> None:
+    want, known = desired(spec=Spec(tags={"team": ["a:b"]})), recorded()
+    platform = FakePlatform(batches={"B1": observed()}, colon="_")
+    trial = carry(plan_of([want], [known], [observed()]), platform, {ADDRESS: known})
+    (failure,) = trial.account.failures
+    assert "otherwise" in failure.error.summary
+    assert "ignore: [tags]" in (failure.error.hint or "")
+    kept = trial.records[ADDRESS]
+    assert (kept.spec, kept.kept_tags) == (Spec(tags={"team": ["a:b"]}), {"team": ["a_b"]})
+    again = plan_of([want], [kept], [platform.batches["B1"]])
+    assert not again.has_changes
+    assert not again.drift
+
+
 def test_a_stop_lands_what_flies_and_starts_nothing_new() -> None:
     wanted = [desired(f"loyalty/b{number:03}") for number in range(100)]
     platform = FakePlatform()

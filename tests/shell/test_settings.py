@@ -242,3 +242,24 @@ def test_reading_settings_imports_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_host_in_letters_that_look_alike_is_shown_as_it_really_is() -> None:
+    with pytest.raises(SettingsInvalid, match=r"its host is `xn--pltform-3fg\.adobe\.io`"):
+        read_endpoints({"AEP_API_URL": "https://pl\u0430tform.adobe.io"})
+    for other in ("https://\u0430..b", "https://\ufffd", "https://[\u0430", "\u0430"):
+        with pytest.raises(SettingsInvalid, match="ASCII"):
+            read_endpoints({"AEP_IMS_URL": other})
+
+
+@pytest.mark.parametrize("host", ["a..b", "-a.io", "a-.io", ".a", "a" * 64, "%41.io", "a_b.io", f"{'a.' * 127}io"])
+def test_a_host_that_no_name_server_can_know_is_refused(host: str) -> None:
+    with pytest.raises(SettingsInvalid, match="host"):
+        read_endpoints({"AEP_API_URL": f"https://{host}"})
+
+
+@pytest.mark.parametrize(
+    "host", ["platform.adobe.io", "a-b.c", "10.0.0.1", "[fd00::1]", "localhost", "A1.example.", "x"]
+)
+def test_a_host_that_can_be_looked_up_is_fine(host: str) -> None:
+    assert read_endpoints({"AEP_API_URL": f"https://{host}:8443/x/"}).api_url == f"https://{host}:8443/x"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import STATUS_CLASSES, Stage, StatusClass
-from reconciler.core.plans.decide import known
+from reconciler.core.plans.decide import drift_of_tags, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ def is_as_recorded(record: Record, observed: Observed) -> bool:
         and observed.external_id == record.external_id
         and record.dataset in observed.datasets
         and observed.successor is None
-        and observed.tags_of(record.spec) == record.spec.get("tags", {})
+        and drift_of_tags(record, observed) is None
         and all(
             known(record.spec, name, observed) == known(record.spec, name, None) for name in ("format", "multiline")
         )

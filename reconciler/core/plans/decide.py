@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.core.batch import DEFAULT_FORMAT, STATUS_CLASSES, OnRemove, Record, Spec, Stage, StatusClass
+from reconciler.core.batch import (
+    DEFAULT_FORMAT,
+    STATUS_CLASSES,
+    OnRemove,
+    Record,
+    Spec,
+    Stage,
+    StatusClass,
+    same_tags,
+)
 from reconciler.core.identity import ExternalIds
 from reconciler.core.plans import content
 from reconciler.core.plans.observation import DEAD
@@ -13,7 +23,7 @@ from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Reason, 
 from reconciler.core.plans.prior import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.core.batch import Desired, Json, Observed
     from reconciler.core.identity import Identity
@@ -63,7 +73,7 @@ def differing(desired: Desired, record: Record, observed: Observed | None) -> fr
             for name in (desired.spec.keys() | record.spec.keys()) - {"tags"}
             if wanted(desired.spec, name) != known(record.spec, name, observed)
         )
-    if not desired.lifecycle.ignore_tags and tags_differ(desired.spec, record.spec, observed):
+    if not desired.lifecycle.ignore_tags and tags_differ(desired.spec, record, observed):
         names.add("tags")
     if desired.external_id is not None and not _is_own(desired.external_id, record):
         names.add("external_id")
@@ -111,12 +121,19 @@ def known(spec: Spec, name: str, observed: Observed | None) -> object:
     return DEFAULTS.get(name) if shown is None else shown
 
 
-def tags_differ(desired: Spec, recorded: Spec, observed: Observed | None) -> bool:
-    """Whether own tags are not as the manifest says: in the record, or changed in Catalog by another hand."""
-    tags = desired.get("tags", {})
-    if tags != recorded.get("tags", {}):
+def tags_differ(desired: Spec, record: Record, observed: Observed | None) -> bool:
+    """Whether own tags are not as the manifest says: in the record, or changed in Catalog by another hand.
+
+    The order of values and doubled ones say nothing. What AEP made of tags that were written is no difference.
+    """
+    tags, recorded = desired.get("tags", {}), record.spec.get("tags", {})
+    if tags != recorded and _sets(tags) != _sets(recorded):
         return True
-    return observed is not None and observed.tags_of(desired) != tags
+    return observed is not None and not record.explains(observed.tags_of(desired))
+
+
+def _sets(tags: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
+    return {name: set(values) for name, values in tags.items()}
 
 
 def _is_own(external_id: str, record: Record) -> bool:
@@ -268,6 +285,7 @@ def _update(
         on_remove=desired.lifecycle.on_remove,
         spec=spec,
         deposed=tuple([each.id for each in deposed]),
+        kept_tags=None if "tags" in differences else prior.record.kept_tags,
         files=target.files,
         begun=target.begun,
         stage=target.stage,
@@ -390,9 +408,41 @@ def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | 
         return Drift(record.address, record.id, status, message, hint, observed.errors)
     if content.is_overdue(record, observed, observation.now):
         return Drift(record.address, record.id, status, "was completed, and is still open after an hour", _COMPLETE)
-    tags, shown = record.spec.get("tags", {}), observed.tags_of(record.spec)
-    changed = sorted(name for name in tags if shown.get(name) != tags[name])
-    if changed and prior.origin is Origin.STATE:
+    return drift_of_tags(record, observed) if prior.origin is Origin.STATE else None
+
+
+def drift_of_tags(record: Record, observed: Observed) -> Drift | None:
+    """The same for the tags, also for those in which Catalog shows what became of options of the create."""
+    shown, status = observed.tags_of(record.spec), observed.status
+    if not record.explains(shown):
+        tags = record.kept_tags or record.spec.get("tags", {})
+        changed = [name for name in sorted({*tags, *shown}) if not same_tags(_only(name, tags), _only(name, shown))]
         names = ", ".join(f"`{name}`" for name in changed)
         return Drift(record.address, record.id, status, f"tags were changed in Catalog: {names}")
+    asked = [name for name in OPTION_TAGS if name in record.spec]
+    otherwise = [text for name in asked if (text := _taken_otherwise(record.spec, name, observed))]
+    if otherwise:
+        return Drift(record.address, record.id, status, "; ".join(otherwise), "only a new batch can have it otherwise")
     return None
+
+
+LONGEST_VALUE = 40
+"""Characters of a tag's value that a message shows."""
+
+OPTION_TAGS: Final = {
+    "partial_ingestion_percent": "acp_partialIngestionPercent",
+    "error_diagnostics": "acp_enableErrorDiagnostics",
+}
+"""The tag in which Catalog shows what it took an option of a create for (aep-api.md §16.1)."""
+
+
+def _only(name: str, tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    return {name: tags[name]} if name in tags else {}
+
+
+def _taken_otherwise(spec: Spec, name: str, observed: Observed) -> str | None:
+    """What is wrong with an option of the create; None where it is as was asked for, or is not shown."""
+    asked, shown = json.dumps(spec.get(name)), observed.tags.get(OPTION_TAGS[name], ())
+    if len(shown) != 1 or shown[0].strip().lower() == asked:
+        return None
+    return f"`{name}: {asked}` is not what AEP took: it shows {shown[0][:LONGEST_VALUE]}"

@@ -253,10 +253,10 @@ class _Planner:
         final = observation.final(record.id)  # several may have become one: only one record can hold that
         after = replace(record, id=final) if self.holders.setdefault(final, address) == address else record
         shown = observed.tags_of(record.spec) if observed is not None else None
-        if shown is not None and shown != record.spec.get("tags", {}):
+        if shown is not None and not record.explains(shown):
             spec = record.spec.copy()
             spec["tags"] = shown
-            after = replace(after, spec=spec)
+            after = replace(after, spec=spec, kept_tags=None)
         if after != record:
             self.changes.append(Change(Action.UPDATE, address, Reason.REFRESHED, record, after))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import Record, Spec, Stage, StatusClass
+from reconciler.core.batch import Record, Spec, Stage, StatusClass, same_tags
 from reconciler.core.claim import contradiction
 from reconciler.core.plans.content import is_overdue, with_observed_content
 from reconciler.core.plans.observation import DEAD
@@ -253,9 +253,9 @@ def spec_of(observed: Observed, desired: Desired) -> Spec:
     if "multiline" in spec and observed.multiline is not None:
         spec["multiline"] = observed.multiline
     tags = observed.tags_of(spec)
-    if tags:
+    if tags and not same_tags(tags, desired.spec.get("tags", {})):
         spec["tags"] = tags
-    else:
+    elif not tags:
         spec.pop("tags", None)
     return spec if spec != desired.spec else desired.spec
 

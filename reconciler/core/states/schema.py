@@ -28,7 +28,7 @@ def state_schema() -> Object:
     return {
         "$schema": DIALECT,
         "title": "A line of a reconciler state file",
-        "oneOf": [_with(header, format={"const": FORMAT}, sum=_SUM), _with(record, sum=_SUM), end],
+        "oneOf": [_with(header, format={"enum": [*range(1, FORMAT + 1)]}, sum=_SUM), _with(record, sum=_SUM), end],
         "$defs": definitions,
     }
 

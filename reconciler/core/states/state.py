@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Spec
 
-FORMAT = 1
-"""The version of both formats, state and journal."""
+FORMAT = 2
+"""The newest version of both formats, state and journal. A file has the lowest that can say what it says: 2 has
+`kept_tags`."""
 
 END = '{"end": true}'
 
@@ -81,14 +82,15 @@ def dump(state: State) -> bytes:
                 specs[id(value)] = text
         return text
 
-    records = (state.records[address] for address in sorted(state.records))
+    records = [state.records[address] for address in sorted(state.records)]
     text = [lines.seal(lines.body_of(record, spell))[0] for record in records]
-    return "\n".join([header(state.identity), *text, END + "\n"]).encode()
+    version = FORMAT if any(record.kept_tags is not None for record in records) else 1
+    return "\n".join([header(state.identity, version), *text, END + "\n"]).encode()
 
 
-def header(identity: Identity, **more: str) -> str:
+def header(identity: Identity, version: int = 1, **more: str) -> str:
     """Return the first line of a state file; a journal's says more."""
-    return lines.body([("format", FORMAT), *asdict(identity).items(), *more.items()]) + "}"
+    return lines.body([("format", version), *asdict(identity).items(), *more.items()]) + "}"
 
 
 def parse(data: bytes, identity: Identity | None, file: str) -> State:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.address import Globs
-from reconciler.core.batch import STATUS_CLASSES, Lifecycle, OnRemove, Spec, StatusClass
+from reconciler.core.batch import STATUS_CLASSES, Lifecycle, OnRemove, Record, Spec, StatusClass
 from reconciler.core.diagnostics import Place
 from reconciler.core.manifests.project import Import, Move
 from reconciler.core.plans.plan import Action, Reason, Withdrawal, WithdrawVerb
@@ -238,6 +238,79 @@ def test_tags_changed_by_another_hand_are_drift_and_are_put_back() -> None:
     plan = plan_of([desired(spec=spec)], [recorded(spec=spec)], [observed(tags={"team": ["hacked"]})])
     assert actions(plan) == [("update", ADDRESS)]
     assert "`team`" in plan.drift[0].message
+
+
+WRITTEN = ["EMEA ", "crm", "apac", "crm"]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        ["apac", "crm", "crm", "EMEA "],
+        ["EMEA ", "crm", "apac"],
+        ["EMEA", "crm", "apac", "crm"],
+        ["apac", "crm", "emea"],
+    ],
+    ids=["sorted", "once each", "trimmed", "all of it in lower case"],
+)
+@pytest.mark.parametrize("records", [[recorded(spec=Spec(tags={"team": WRITTEN}))], []], ids=["recorded", "to adopt"])
+def test_tags_that_aep_spells_otherwise_are_no_difference(shown: list[str], records: list[Record]) -> None:
+    plan = plan_of([desired(spec=Spec(tags={"team": WRITTEN}))], records, [observed(tags={"team": shown})])
+    assert not any(change.retags for change in plan.changes)
+    assert actions(plan) == ([] if records else [("adopt", ADDRESS)])
+    assert not plan.drift
+    again = [change.after or recorded() for change in plan.changes] or records
+    assert again[0].spec == Spec(tags={"team": WRITTEN})
+
+
+def test_the_order_of_values_in_a_manifest_says_nothing_and_their_case_does() -> None:
+    known, seen = recorded(spec=Spec(tags={"team": ["a", "b"]})), observed(tags={"team": ["a", "b"]})
+    assert not plan_of([desired(spec=Spec(tags={"team": ["b", "a", "a"]}))], [known], [seen]).has_changes
+    assert actions(plan_of([desired(spec=Spec(tags={"team": ["A", "b"]}))], [known], [seen])) == [("update", ADDRESS)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "done"),
+    [
+        ({"team": ["a_b"]}, []),
+        ({"team": ["a:b"]}, []),
+        ({"team": ["other"]}, [("update", ADDRESS)]),
+        ({}, [("update", ADDRESS)]),
+    ],
+    ids=["as AEP kept them", "as written after all", "by another hand", "taken off"],
+)
+def test_what_aep_made_of_written_tags_is_a_fact(shown: dict[str, list[str]], done: list[tuple[str, str]]) -> None:
+    want = Spec(tags={"team": ["a:b"]})
+    known = replace(recorded(spec=want), kept_tags={"team": ["a_b"]})
+    plan = plan_of([desired(spec=want)], [known], [observed(tags=shown)])
+    assert (actions(plan), bool(plan.drift)) == (done, bool(done))
+
+
+def test_other_tags_in_the_manifest_are_written_whatever_aep_made_of_the_old_ones() -> None:
+    known = replace(recorded(spec=Spec(tags={"team": ["a:b"]})), kept_tags={"team": ["a_b"]})
+    (change,) = plan_of([desired(spec=Spec(tags={"team": ["c"]}))], [known], [observed(tags={"team": ["a_b"]})]).changes
+    assert change.retags
+    assert change.after is not None
+    assert (change.after.spec, change.after.kept_tags) == (Spec(tags={"team": ["c"]}), None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "tag", "shown", "is_said"),
+    [
+        (Spec(partial_ingestion_percent=5), "acp_partialIngestionPercent", ["0"], True),
+        (Spec(partial_ingestion_percent=5), "acp_partialIngestionPercent", [" 5"], False),
+        (Spec(partial_ingestion_percent=5), "acp_partialIngestionPercent", [], False),
+        (Spec(partial_ingestion_percent=5), "acp_partialIngestionPercent", ["x" * 25_000], True),
+        (Spec(error_diagnostics=True), "acp_enableErrorDiagnostics", ["false"], True),
+        (Spec(error_diagnostics=True), "acp_enableErrorDiagnostics", ["True"], False),
+        (Spec(), "acp_enableErrorDiagnostics", ["true"], False),
+    ],
+)
+def test_an_option_that_aep_took_otherwise_is_said(spec: Spec, tag: str, shown: list[str], is_said: bool) -> None:
+    plan = plan_of([desired(spec=spec)], [recorded(spec=spec)], [observed(tags={tag: shown})])
+    assert not plan.has_changes
+    assert len(plan.drift) == is_said
+    assert all(len(drift.message) < 200 and next(iter(spec)) in drift.message for drift in plan.drift)
 
 
 def test_ignored_tags_are_never_compared() -> None:

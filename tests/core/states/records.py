@@ -53,6 +53,7 @@ RECORDS = st.builds(
     files=FILES,
     begun=FILES,
     stage=st.sampled_from(Stage),
+    kept_tags=st.none() | st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=2),
 )
 
 STATES = st.lists(RECORDS, max_size=5, unique_by=(lambda r: r.address, lambda r: r.id, lambda r: r.external_id)).map(

@@ -229,7 +229,7 @@ def test_a_line_without_its_sum_is_damage() -> None:
 def test_a_newer_format_is_told_apart_from_damage() -> None:
     encoder = Encoder()
     with pytest.raises(StateFromFuture):
-        decode(encoder._seal('{"format": 2, "new": 1'), FILE)
+        decode(encoder._seal('{"format": 3, "new": 1'), FILE)
 
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.journal")), ids=lambda path: path.stem)

@@ -244,7 +244,16 @@ def test_files_of_every_version_are_read_and_written_back(file: Path) -> None:
     assert dump(state) == data
 
 
+def test_only_a_state_that_says_more_has_the_format_that_can() -> None:
+    (address, *_), records = SMALL.records, dict(SMALL.records)
+    assert dump(SMALL).startswith(b'{"format": 1,')
+    records[address] = replace(records[address], kept_tags={"team": ["crm"]})
+    kept = State(WHO, records)
+    assert dump(kept).startswith(b'{"format": 2,')
+    assert parse(dump(kept), WHO, FILE) == kept
+
+
 def test_a_newer_format_is_told_apart_from_damage() -> None:
-    newer = dump(SMALL).replace(b'"format": 1', b'"format": 2, "lineage": "x"', 1)
+    newer = dump(SMALL).replace(b'"format": 1', b'"format": 3, "lineage": "x"', 1)
     with pytest.raises(StateFromFuture):
         parse(newer, WHO, FILE)
