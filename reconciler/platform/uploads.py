@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import NotFound, OutcomeUnknown, PlatformError, Rejected
+from reconciler.core.errors import ConflictingWrite, NotFound, OutcomeUnknown, PlatformError, Rejected
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.changes import WRONG_STATE
 from reconciler.platform.exchange import JSON_HEADERS, Call
@@ -75,10 +75,6 @@ class Body:
         return {**OCTETS, "content-length": str(self.stop - self.first)}
 
 
-class _Occupied(Rejected):
-    """AEP holds parts of other bytes under the file's name, and does not let them go."""
-
-
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One file that is sent to AEP."""
@@ -116,7 +112,7 @@ class Upload:
             try:
                 # Never on with parts that are there: an earlier version's would not have been replaced by this PUT.
                 await self._in_parts(min(self.part_bytes, max(size // PARTS_OF_PUT, SMALLEST_PART)), resume=False)
-            except _Occupied:
+            except ConflictingWrite:
                 if isinstance(error, Rejected):
                     raise
                 await self._send(call, body)  # it replaces whatever is there
@@ -152,7 +148,7 @@ class Upload:
         else:
             received = [] if are_own else await self._left()
         if received and not are_own:
-            raise _Occupied(
+            raise ConflictingWrite(
                 f"AEP holds a part of other bytes of file `{self.place.name}` in batch `{self.place.batch}`",
                 hint="the file cannot be begun anew in this batch: make its next one with `apply --replace ADDRESS`",
                 status=HTTPStatus.CONFLICT,

@@ -92,6 +92,7 @@ def test_the_project_file_stands_directly_in_the_folder(root: Path) -> None:
     ("content", "code"),
     [
         (b"a\0b", "not-text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "lfs-pointer"),
         (b"\xff\xfea\0", "not-utf-8"),
         (b"a: \xe9\n", "not-utf-8"),
         (b"#" * (MAX_FILE + 1), "too-large"),

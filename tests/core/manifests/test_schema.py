@@ -24,6 +24,7 @@ BEYOND_A_SCHEMA = {
     "external-id-of-a-generation",
     "imports-to-nowhere",
     "imports-twice",
+    "lone-surrogate",
     "missing-id-for-environment",
     "move-of-declared",
     "move-to-itself",
