@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.core.claim import contradiction
 from reconciler.core.errors import Refused
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.states.journal import Done, Void
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.run import Run
     from reconciler.core.batch import Observed
+    from reconciler.core.identity import Identity
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
 
@@ -28,9 +30,18 @@ class Settled:
     """Those that Catalog may not show yet, and those with more than one batch."""
 
 
-async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: float, settle: float) -> Settled:
+async def settle_at_once(
+    catalog: Catalog,
+    identity: Identity,
+    intents: Collection[Intent],
+    *,
+    known: Collection[str],
+    now: float,
+    settle: float,
+) -> Settled:
     """Decide by one look what an earlier run left open: found batches are recorded, old intents without one are void.
 
+    A batch that is not what its intent says, or whose id is one of the `known`, decides nothing: the plan names it.
     `now` is epoch seconds, `settle` the seconds during which absence proves nothing. Raises `PlatformError`.
     """
     if not intents:
@@ -43,8 +54,9 @@ async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, now: 
     undecided: list[Intent] = []
     for intent in intents:
         batches = carriers.get(intent.external_id, [])
-        if len(batches) == 1:
-            entries.append(Done(intent.record(batches[0].id)))
+        record = intent.record(batches[0].id) if len(batches) == 1 else None
+        if record is not None and record.id not in known and contradiction(identity, record, batches[0]) is None:
+            entries.append(Done(record))
         elif not batches and now >= unsettled_until(intent, now, settle):
             entries.append(Void(intent.address, intent.generation))
         else:
@@ -65,6 +77,11 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
     until = unsettled_until(intent, run.now(), run.pace.settle)
     found = await find_live_batch(run, intent.external_id, intent.dataset, until)
     if found is not None:
+        problem = contradiction(run.identity, intent.record(found.id), found)
+        if problem is None and not run.ledger.take(found.id):
+            problem = "is recorded at another address"
+        if problem is not None:
+            raise not_ours(found, problem)
         await run.ledger.write(Done(intent.record(found.id)))
     elif run.now() >= until:
         await run.ledger.write(Void(intent.address, intent.generation))
@@ -85,8 +102,17 @@ async def find_live_batch(run: Run, external_id: str, dataset: str, until: float
         delay = min(delay * 2, run.pace.longest_look)
 
 
+def not_ours(found: Observed, problem: str) -> Refused:
+    """The error for a batch that carries our external id and is not the one that was to be made."""
+    return Refused(
+        f"its external id is carried by batch `{found.id}`, which {problem}",
+        hint="look at that batch in AEP; the next plan says what it stands in the way of",
+    )
+
+
 def _only(batches: Iterable[Observed], dataset: str) -> Observed | None:
-    live = [b for b in batches if b.status_class not in DEAD and (not b.datasets or dataset in b.datasets)]
+    alive = [batch for batch in batches if batch.status_class not in DEAD]
+    live = [batch for batch in alive if not batch.datasets or dataset in batch.datasets] or alive
     if len(live) > 1:
         ids = ", ".join(f"`{batch.id}`" for batch in sorted(live, key=lambda batch: batch.id))
         raise Refused(

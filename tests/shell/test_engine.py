@@ -168,7 +168,7 @@ def test_settling_at_once_records_voids_and_keeps_what_is_too_young() -> None:
     now = int(time.time() * 1000)
     old, young, there = intent(0, "loyalty/old"), intent(now, "loyalty/young"), intent(now, "loyalty/there")
     platform = FakePlatform(batches={"B1": observed("B1", address="loyalty/there")})
-    settled = asyncio.run(settle_at_once(platform, (old, young, there), now=now / 1000, settle=30.0))
+    settled = asyncio.run(settle_at_once(platform, WHO, (old, young, there), known=(), now=now / 1000, settle=30.0))
     assert settled.undecided == (young,)
     assert settled.entries == (Void("loyalty/old", 1), Done(there.record("B1")))
 
