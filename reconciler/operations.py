@@ -76,8 +76,7 @@ async def plan(workspace: Workspace, options: Options, connect: Connect) -> tupl
             return here.declared, _offline(workspace, options, here, here.loaded.state.records)
         async with connect(here.declared, here.store.path) as platform:
             records = dict(here.loaded.state.records)
-            intents = here.loaded.open_intents
-            settled = await _settled(platform.catalog, options, intents)
+            settled = await _settled(platform.catalog, here, options, records)
             record_entries(records, settled.entries)
             seen = await refreshed_plan(
                 platform.catalog, workspace, options, here, records, settled.undecided, _bookmark(here, options)
@@ -199,11 +198,10 @@ def check(proposed: Plan, declared: Declared, options: Options) -> None:
 
 async def _settle(session: Session, options: Options, records: dict[str, Record]) -> Sequence[Intent]:
     """Decide by one look what an earlier run left open, and make the decisions durable."""
-    intents = session.loaded.open_intents
-    if not intents:
+    if not session.loaded.open_intents:
         return ()
     async with session.store.open_journal() as journal:
-        settled = await _settled(session.platform.catalog, options, intents)
+        settled = await _settled(session.platform.catalog, session, options, records)
         await Ledger(journal, records).write(*settled.entries)
     return settled.undecided
 
@@ -262,8 +260,9 @@ def _bookmark(here: Opened, options: Options) -> Bookmark | None:
     return bookmarks.load(here.store.path, loaded.text_digest)
 
 
-async def _settled(catalog: Catalog, options: Options, intents: Collection[Intent]) -> Settled:
-    return await settle_at_once(catalog, intents, settle=options.pace.settle)
+async def _settled(catalog: Catalog, here: Opened, options: Options, records: Mapping[str, Record]) -> Settled:
+    intents, known = here.loaded.open_intents, {record.id for record in records.values()}
+    return await settle_at_once(catalog, here.declared.identity, intents, known=known, settle=options.pace.settle)
 
 
 def _offline(workspace: Workspace, options: Options, here: Opened, records: Mapping[str, Record]) -> Plan:

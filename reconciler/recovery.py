@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
+from reconciler.core.claim import contradiction, foreign_marker
 from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateError, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.plans.content import with_content_of, with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Action
 from reconciler.core.plans.policy import check_conflicts
-from reconciler.core.plans.prior import spec_of
+from reconciler.core.plans.prior import NOT_OURS, spec_of
 from reconciler.core.states.state import State
 from reconciler.operations import refreshed_plan
 from reconciler.session import Lock, connected, opened
@@ -21,6 +22,7 @@ from reconciler.storage.store import Loaded
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed
+    from reconciler.core.identity import Identity
     from reconciler.core.plans.plan import Plan
     from reconciler.operations import Options
     from reconciler.ports import Catalog
@@ -43,7 +45,7 @@ async def import_batch(workspace: Workspace, address: str, batch: str, connect: 
         async with connect(here.declared, here.store.path) as platform:
             observed, same = await _with_rivals(platform.catalog, batch, here.declared.environment.sandbox)
         records = dict(here.loaded.state.records)
-        _check_importable(records, desired, observed)
+        _check_importable(here.declared.identity, records, desired, observed)
         if desired.unready is not None and observed.status_class is not StatusClass.OPEN:
             raise ManifestInvalid(here.declared.diagnostics)  # what it holds is recorded by the files
         ids = here.declared.identity.external_ids(address, desired.external_id)
@@ -74,10 +76,12 @@ async def _with_rivals(catalog: Catalog, batch: str, sandbox: str) -> tuple[Obse
     return observed, await catalog.batches_by_external_id([carried]) if carried else []
 
 
-async def observe(workspace: Workspace, record: Record, connect: Connect) -> Observed | None:
-    """The recorded batch as Catalog shows it now; None when it does not."""
+async def observe(workspace: Workspace, record: Record, connect: Connect) -> tuple[Observed | None, str | None]:
+    """The recorded batch as Catalog shows it now, None when it does not; and what of it contradicts the record."""
     async with connected(workspace, connect, None, load=_nothing, data=None) as session:
-        return (await session.platform.catalog.batches_by_id([record.id])).get(record.id)
+        observed = (await session.platform.catalog.batches_by_id([record.id])).get(record.id)
+        who = session.declared.identity
+        return observed, None if observed is None else contradiction(who, record, observed)
 
 
 def _nothing(store: Store) -> Loaded:
@@ -89,7 +93,8 @@ async def discover(workspace: Workspace, dataset: str, connect: Connect) -> list
     """The live batches of a dataset that no record and no marker of ours accounts for: what could be imported."""
     async with connected(workspace, connect, None, data=None) as session:
         catalog = session.platform.catalog
-        recorded = {record.id for record in session.loaded.state.records.values()}
+        records = session.loaded.state.records.values()
+        recorded = {batch for record in records for batch in (record.id, *record.deposed, *record.rivals)}
         if not await catalog.dataset_exists(dataset):
             raise NotFound(
                 f"dataset `{dataset}` does not exist in sandbox `{session.declared.environment.sandbox}`",
@@ -111,7 +116,9 @@ def _rivals(batch: str, same: list[Observed], known: Record | None) -> tuple[str
     return tuple(sorted(others - {batch}))
 
 
-def _check_importable(records: dict[str, Record], desired: Desired, observed: Observed) -> None:
+def _check_importable(identity: Identity, records: dict[str, Record], desired: Desired, observed: Observed) -> None:
+    if (foreign := foreign_marker(identity, observed)) is not None:
+        raise StateMismatch(f"batch `{observed.id}` {foreign}", hint=NOT_OURS)
     if observed.datasets and desired.dataset not in observed.datasets:
         names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
         raise StateMismatch(
@@ -123,6 +130,11 @@ def _check_importable(records: dict[str, Record], desired: Desired, observed: Ob
             raise StateMismatch(
                 f"batch `{observed.id}` is recorded at `{address}`",
                 hint="use `reconciler state mv` to rename the record",
+            )
+        if observed.id in record.deposed:
+            raise StateMismatch(
+                f"batch `{observed.id}` was replaced at `{address}`, and the next apply aborts it",
+                hint="apply first, or take the id out of `deposed` in the state file",
             )
     known = records.get(desired.address)
     if known is not None and known.id != observed.id and known.external_id != observed.external_id:
@@ -146,6 +158,8 @@ class Rebuilt:
 async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> Rebuilt:
     """Make the state again from Catalog for the declared addresses; a readable record is kept if its batch is there.
 
+    One that contradicts its batch is not: what the address then has is found by its external id.
+
     Raises `Refused` when two batches claim one address.
     """
     lock = Lock("state rebuild", options.lock_timeout)
@@ -153,10 +167,11 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
         declared, old = session.declared, session.loaded.state.records
         ready = {address: each for address, each in declared.desired.items() if each.unready is None}
         session = replace(session, declared=replace(declared, desired=ready))  # noqa: PLW2901
-        seen = await refreshed_plan(
-            session.platform.catalog, workspace, options, session, old, session.loaded.open_intents
-        )
-        found = seen.plan
+        catalog, intents = session.platform.catalog, session.loaded.open_intents
+        found = (await refreshed_plan(catalog, workspace, options, session, old, intents)).plan
+        if doubted := {conflict.address for conflict in found.conflicts if conflict.doubts_record}:
+            old = {address: record for address, record in old.items() if address not in doubted}
+            found = (await refreshed_plan(catalog, workspace, options, session, old, intents)).plan
         problem = check_conflicts(found)
         if problem is not None:
             raise problem

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import MOST_UNANSWERED, find_live_batch, is_disproved, unsettled_for
+from reconciler.apply.settling import MOST_UNANSWERED, find_live_batch, is_disproved, not_ours, unsettled_for
+from reconciler.core.claim import contradiction
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
@@ -77,7 +78,10 @@ class Creation:
         )
 
     async def _send(self) -> str:
-        return await self.run.platform.ingestion.create(self.request, about_to_send=self._about_to_send)
+        batch = await self.run.platform.ingestion.create(self.request, about_to_send=self._about_to_send)
+        if not self.run.ledger.take(batch):
+            raise OutcomeUnknown(f"AEP answered the create with batch `{batch}`, which was there before")
+        return batch
 
     async def _about_to_send(self) -> None:
         if self.run.stop.is_over:
@@ -136,4 +140,11 @@ class Creation:
             raise OutcomeUnknown(
                 unanswered, detail=error.summary, hint=LOOKS_FIRST, status=error.status, request_id=error.request_id
             ) from error
-        return found.id if found else None
+        if found is None:
+            return None
+        problem = contradiction(self.run.identity, replace(self.after, id=found.id), found)
+        if problem is None and not self.run.ledger.take(found.id):
+            problem = "is recorded at another address"
+        if problem is not None:
+            raise not_ours(found, problem)
+        return found.id

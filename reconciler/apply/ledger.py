@@ -27,6 +27,17 @@ class Ledger:
         self._journal = journal
         self._progress: dict[str, Progress] = {}
         """By address: batches that are being filled."""
+        self._taken: set[str] = set()
+        """Ids that this run, or a record of before, has a batch under."""
+
+    def take(self, batch: str) -> bool:
+        """Whether the id is a new one; from now on it is not. No two creates can come to the same batch."""
+        if not self._taken:
+            for record in self.records.values():
+                self._taken.update((record.id, *record.deposed, *record.rivals))
+        is_new = batch not in self._taken
+        self._taken.add(batch)
+        return is_new
 
     async def write(self, *entries: Entry) -> None:
         """Make the entries durable, then true. Raises `StoreFailed`.

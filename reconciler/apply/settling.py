@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.witness import understood
+from reconciler.core.claim import contradiction
 from reconciler.core.errors import Refused
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.states.journal import Done, Void
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.run import Run
     from reconciler.core.batch import Observed
+    from reconciler.core.identity import Identity
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
 
@@ -41,9 +43,12 @@ class Settled:
     """Those that Catalog may not show yet, those with more than one batch, and replays that AEP did not understand."""
 
 
-async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, settle: float) -> Settled:
+async def settle_at_once(
+    catalog: Catalog, identity: Identity, intents: Collection[Intent], *, known: Collection[str], settle: float
+) -> Settled:
     """Decide by one look what an earlier run left open: found batches are recorded, disproved intents are void.
 
+    A batch that is not what its intent says, or whose id is one of the `known`, decides nothing: the plan names it.
     `settle` is the seconds during which absence proves nothing. Raises `PlatformError`.
     """
     if not intents:
@@ -58,13 +63,21 @@ async def settle_at_once(catalog: Catalog, intents: Collection[Intent], *, settl
     shown = await _newest(catalog, min(absent)) if absent else 0
     for intent in intents:
         batches = carriers.get(intent.external_id, [])
-        if len(batches) == 1 and understood(batches[0], intent.predecessors) is None:
+        if len(batches) == 1 and _is_meant(batches[0], identity, intent, known):
             entries.append(Done(intent.record(batches[0].id)))
         elif not batches and unsettled_for(intent, catalog, settle) <= 0 and _is_past(intent, catalog, shown):
             entries.append(Void(intent.address, intent.generation))
         else:
             undecided.append(intent)
     return Settled(tuple(entries), tuple(undecided))
+
+
+def _is_meant(batch: Observed, identity: Identity, intent: Intent, known: Collection[str]) -> bool:
+    return (
+        batch.id not in known
+        and contradiction(identity, intent.record(batch.id), batch) is None
+        and understood(batch, intent.predecessors) is None
+    )
 
 
 def unsettled_for(intent: Intent, catalog: Catalog, settle: float) -> float:
@@ -103,6 +116,11 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
         run, intent.external_id, intent.dataset, unsettled_for(intent, catalog, run.pace.settle)
     )
     if found is not None:
+        problem = contradiction(run.identity, intent.record(found.id), found)
+        if problem is None and not run.ledger.take(found.id):
+            problem = "is recorded at another address"
+        if problem is not None:
+            raise not_ours(found, problem)
         await run.ledger.write(Done(intent.record(found.id)))
     elif not run.stop.is_over and (intent.unanswered < MOST_UNANSWERED or await is_disproved(catalog, intent)):
         await run.ledger.write(Void(intent.address, intent.generation))
@@ -123,8 +141,17 @@ async def find_live_batch(run: Run, external_id: str, dataset: str, patience: fl
         patience, delay = patience - delay, min(delay * 2, run.pace.longest_look)
 
 
+def not_ours(found: Observed, problem: str) -> Refused:
+    """The error for a batch that carries our external id and is not the one that was to be made."""
+    return Refused(
+        f"its external id is carried by batch `{found.id}`, which {problem}",
+        hint="look at that batch in AEP; the next plan says what it stands in the way of",
+    )
+
+
 def _only(batches: Iterable[Observed], dataset: str) -> Observed | None:
-    live = [b for b in batches if b.status_class not in DEAD and (not b.datasets or dataset in b.datasets)]
+    alive = [batch for batch in batches if batch.status_class not in DEAD]
+    live = [batch for batch in alive if not batch.datasets or dataset in batch.datasets] or alive
     if len(live) > 1:
         ids = ", ".join(f"`{batch.id}`" for batch in sorted(live, key=lambda batch: batch.id))
         raise Refused(

@@ -116,12 +116,12 @@ def show_record(invocation: Invocation, address: str, form: str, refresh: bool) 
     if form == "json":
         invocation.console.out([state_text.show_json(record)])
     else:
-        invocation.console.out(state_text.show_text(record, _status(invocation, record) if refresh else None))
+        invocation.console.out(state_text.show_text(record, *(_status(invocation, record) if refresh else ())))
     return ExitCode.OK
 
 
-def _status(invocation: Invocation, record: Record) -> Observed | None:
-    """The batch in Catalog; None if it is not there, or if Catalog cannot be asked: the record is shown without it."""
+def _status(invocation: Invocation, record: Record) -> tuple[Observed | None, str | None]:
+    """The batch in Catalog, None if it is not there or if Catalog cannot be asked; and what contradicts the record."""
     from reconciler import recovery
     from reconciler.cli.interrupts import run_interruptible
     from reconciler.core.errors import ReconcilerError
@@ -132,7 +132,7 @@ def _status(invocation: Invocation, record: Record) -> Observed | None:
         return run_interruptible(lambda _: recovery.observe(invocation.workspace(), record, connect))
     except ReconcilerError as error:
         invocation.console.err([f"its status is not known: {for_terminal(error.summary)}"])
-        return None
+        return None, None
 
 
 @state.command()

@@ -77,7 +77,7 @@ async def open_platform(
     )
     try:
         catalog = AepCatalog(exchange, api_url, pace.parallelism)
-        yield Platform(catalog, AepIngestion(exchange, api_url, pace.part_bytes))
+        yield Platform(catalog, AepIngestion(exchange, api_url, environment.org, pace.part_bytes))
     finally:
         await exchange.aclose()
 

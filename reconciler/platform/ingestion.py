@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 class AepIngestion:
     """Batch Ingestion over HTTP. What each method promises and raises: `ports.Ingestion`."""
 
-    def __init__(self, exchange: Exchange, api_url: str, part_bytes: int) -> None:
+    def __init__(self, exchange: Exchange, api_url: str, org: str, part_bytes: int) -> None:
         self._exchange = exchange
         self._api_url = api_url
+        self._org = org
         self._part_bytes = part_bytes
 
     async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
@@ -38,9 +39,12 @@ class AepIngestion:
         operation = Operation(f"create a batch in dataset `{request.dataset}`", is_read=False)
         call = Call(operation, "POST", f"{self._api_url}{IMPORT}/batches", LARGEST_OBJECT, body, JSON_HEADERS)
 
+        def read(answer: Answer) -> str:
+            return wire.read_created(answer.json(unique=True), request, self._org)
+
         async def attempt() -> str | Failure:
             answer = await self._exchange.send_creation(call, about_to_send)
-            return answer if isinstance(answer, Failure) else self._exchange.parsed(call, answer, _read_created)
+            return answer if isinstance(answer, Failure) else self._exchange.parsed(call, answer, read)
 
         return await self._exchange.retries.run(attempt, WITHOUT_EFFECT)
 
@@ -85,7 +89,3 @@ class AepIngestion:
 
     def _read(self, what: str, path: str) -> Call:
         return Call(Operation(what, is_read=True), "GET", catalog_url(self._api_url, path), LARGEST_OBJECT)
-
-
-def _read_created(answer: Answer) -> str:
-    return wire.read_created(answer.json(unique=True))

@@ -107,18 +107,35 @@ def merge_tags(
 # -- answers
 
 
-def read_created(body: Json) -> str:
-    """Return the new batch's id: an object with `id`, a reference in a list, or a map of one (aep-api.md §3.2)."""
+def read_created(body: Json, request: CreateRequest, org: str) -> str:
+    """Return the new batch's id: an object with `id`, a reference in a list, or a map of one (aep-api.md §3.2).
+
+    What else the answer says must be what was asked for, as far as it says it: a batch of another dataset, external id
+    or organisation is not the one that was to be made.
+    """
     match body:
         case {"id": str(batch)} if is_id(batch):
+            _check_created(batch, _map(body), request, org)
             return batch
         case [str(reference)] if found := _REFERENCE.fullmatch(reference):
             return found[1]
         case dict() if len(body) == 1:
             (batch, value), *_ = body.items()
             if is_id(batch) and isinstance(value, dict) and value.get("id") in {None, batch}:
+                _check_created(batch, value, request, org)
                 return batch
     raise Unreadable("the body names no batch")
+
+
+def _check_created(batch: str, fields: Mapping[str, Json], request: CreateRequest, org: str) -> None:
+    datasets = _datasets(fields.get("relatedObjects"))
+    if datasets and request.dataset not in datasets:
+        raise Unreadable(f"the body names a batch of another dataset, `{datasets[0]}`")
+    external_id = _text(fields.get("externalId"))
+    if external_id not in {None, "", batch, request.external_id}:
+        raise Unreadable(f"the body names a batch with another external id, `{external_id}`")
+    if _text(fields.get("imsOrg")) not in {None, "", org}:
+        raise Unreadable("the body names a batch of another organisation")
 
 
 @dataclass(frozen=True, slots=True)

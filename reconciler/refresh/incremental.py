@@ -78,7 +78,7 @@ class IncrementalReading(Reading):
         if bases or named:
             records = self.records.items()
             ids.update(r.id for address, r in records if base_of(r.external_id) in bases or address in named)
-        return ids & self.trusted
+        return super().unread(plan) | ids & self.trusted
 
     async def read_unread(self, ids: Collection[str]) -> None:
         """Read them after all; many of them, or one that is gone, mean that the bookmark no longer fits."""

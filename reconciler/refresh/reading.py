@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from reconciler.core.address import names_address
 from reconciler.core.batch import StatusClass
 from reconciler.core.identity import ENVIRONMENT_TAG, PROJECT_TAG
 from reconciler.core.pace import DEFAULT
@@ -75,6 +76,8 @@ class Reading:
         self._began = time.monotonic()
         self._looked_up: set[str] = set()
         """External ids that were asked for."""
+        self._asked: set[str] = set()
+        """Ids that were asked for one by one."""
 
     @property
     def recorded_ids(self) -> set[str]:
@@ -98,6 +101,7 @@ class Reading:
     async def read_ids(self, ids: Collection[str]) -> None:
         """Read batches by id."""
         if ids:
+            self._asked.update(ids)
             self.seen.update(await self.catalog.batches_by_id(sorted(ids)))
 
     async def read_external_ids(self, external_ids: Collection[str]) -> bool:
@@ -109,9 +113,10 @@ class Reading:
         self.seen.update(news)
         return bool(news)
 
-    def unread(self, plan: Plan) -> set[str]:  # noqa: ARG002  (a reader that trusts nothing has read all)
-        """Ids that the plan rests on though they were not read."""
-        return set()
+    def unread(self, plan: Plan) -> set[str]:
+        """Ids that the plan rests on though they were not read: here of batches that are to go, or to be replayed."""
+        named = {name for change in plan.changes for name in (*change.withdraw, *change.predecessors)}
+        return {name for name in named - self.seen.keys() - self._asked if not names_address(name)}
 
     async def read_unread(self, ids: Collection[str]) -> None:
         """Read them after all."""

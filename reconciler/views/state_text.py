@@ -27,8 +27,8 @@ def list_text(records: Mapping[str, Record]) -> Iterator[str]:
         yield f"{address:<{address_width}}  {batch:<{id_width}}  generation {records[address].generation}"
 
 
-def show_text(record: Record, observed: Observed | None = None) -> Iterator[str]:
-    """All that is known of one record and, if Catalog was asked, of its batch."""
+def show_text(record: Record, observed: Observed | None = None, problem: str | None = None) -> Iterator[str]:
+    """All that is known of one record and, if Catalog was asked, of its batch; `problem` is how they contradict."""
     yield record.address
     for name, value in sorted(fields_of(record).items()):
         if name != "address":
@@ -40,6 +40,8 @@ def show_text(record: Record, observed: Observed | None = None) -> Iterator[str]
                 yield f"  {name}: {count}"
         for error in observed.errors:
             yield f"  error: {for_terminal(error)}"
+    if problem is not None:
+        yield f"  ! the batch {for_terminal(problem)}"
 
 
 def _value(value: Json) -> str:

@@ -14,6 +14,7 @@ from tests.platform.servers import DATASET, EXTERNAL, a_request
 if TYPE_CHECKING:
     from reconciler.core.batch import Json, Spec
 
+ORG = "0123456789ABCDEF01234567@AdobeOrg"
 BASE = {
     "datasetId": DATASET,
     "inputFormat": {"format": "parquet"},
@@ -82,7 +83,7 @@ def test_predecessors_carry_the_mark_of_a_client() -> None:
     ],
 )
 def test_the_new_id_is_found_in_every_shape(body: Json) -> None:
-    assert wire.read_created(body) == "B1"
+    assert wire.read_created(body, a_request(), ORG) == "B1"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,34 @@ def test_the_new_id_is_found_in_every_shape(body: Json) -> None:
 )
 def test_a_create_without_an_id_is_not_readable(body: Json) -> None:
     with pytest.raises(Unreadable):
-        wire.read_created(body)
+        wire.read_created(body, a_request(), ORG)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"relatedObjects": [{"type": "dataSet", "id": "another"}]}, "another dataset, `another`"),
+        ({"externalId": "someone.else"}, "another external id, `someone.else`"),
+        ({"imsOrg": "FFFF@AdobeOrg"}, "another organisation"),
+    ],
+)
+def test_an_answer_about_another_batch_is_not_the_answer(fields: dict[str, Json], said: str) -> None:
+    bodies: list[Json] = [{"id": "B1", **fields}, {"B1": fields}]
+    for body in bodies:
+        with pytest.raises(Unreadable, match=said):
+            wire.read_created(body, a_request(), ORG)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"relatedObjects": [{"type": "dataSet", "id": DATASET}], "externalId": EXTERNAL, "imsOrg": ORG},
+        {"externalId": "B1", "imsOrg": "", "relatedObjects": []},
+        {"externalId": None},
+    ],
+)
+def test_an_answer_may_leave_out_what_it_repeats(fields: dict[str, Json]) -> None:
+    assert wire.read_created({"id": "B1", **fields}, a_request(), ORG) == "B1"
 
 
 def test_a_whole_batch_is_read() -> None:

@@ -170,7 +170,7 @@ OLD = NOW - int(SETTLE * 1000)
 
 
 def settled_at_once(platform: FakePlatform, *intents: Intent) -> Settled:
-    return asyncio.run(settle_at_once(platform, intents, settle=SETTLE))
+    return asyncio.run(settle_at_once(platform, WHO, intents, known=(), settle=SETTLE))
 
 
 def stranger(updated: int) -> Observed:

@@ -304,7 +304,7 @@ def test_a_replay_that_could_not_be_read_back_is_decided_by_the_next_run(name: s
     assert trial.records == {ADDRESS: OLD}
     (opened,) = [entry for entry in trial.journal.entries if isinstance(entry, Intent)]
     platform.unread = False
-    settled = asyncio.run(settle_at_once(platform, [opened], settle=0.0))
+    settled = asyncio.run(settle_at_once(platform, WHO, [opened], known=(), settle=0.0))
     assert settled.undecided == (opened,)
     plan = plan_of([wish], [OLD], platform.batches.values())
     assert [each.action for each in plan.changes] == [Action.ADOPT]
@@ -318,7 +318,7 @@ def test_a_replay_that_could_not_be_read_back_is_decided_by_the_next_run(name: s
 def test_a_replay_that_is_understood_is_settled_by_one_look() -> None:
     opened = replace(intent(0), generation=2, external_id=WHO.external_ids(ADDRESS).of(2), predecessors=("B1",))
     platform = FakePlatform(batches={"B2": observed("B2", generation=2, predecessors=("B1",))})
-    settled = asyncio.run(settle_at_once(platform, [opened], settle=0.0))
+    settled = asyncio.run(settle_at_once(platform, WHO, [opened], known=(), settle=0.0))
     assert settled.entries == (Done(opened.record("B2")),)
 
 

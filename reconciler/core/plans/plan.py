@@ -263,6 +263,8 @@ class Conflict:
     hint: str
     ids: tuple[str, ...] = ()
     place: Place | None = None
+    doubts_record: bool = False
+    """Whether the record of the address is not of the batch that it names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,9 @@ class Witness:
         observed = self.observation.by_id.get(record.id)
         if observed is not None and (problem := self._problem(address, record, observed)) is not None:
             message = f"its record names batch `{record.id}`, which {problem}"
-            return Conflict(address, message, MEND.format(address), (record.id,), self._place(address))
+            return Conflict(
+                address, message, MEND.format(address), (record.id,), self._place(address), doubts_record=True
+            )
         return self._deposed(address, record) if record.deposed else None
 
     def _problem(self, address: str, record: Record, observed: Observed) -> str | None:
@@ -124,7 +126,9 @@ class Witness:
                 problem = f"is recorded at `{self.holders[batch]}`"
             if problem is not None:
                 message = f"its record says that batch `{batch}` was replaced and has to go; but that {problem}"
-                return Conflict(address, message, MEND_DEPOSED, (record.id, batch), self._place(address))
+                return Conflict(
+                    address, message, MEND_DEPOSED, (record.id, batch), self._place(address), doubts_record=True
+                )
         return None
 
     def conflict_of_replayed(self, change: Change) -> Conflict | None:
@@ -141,6 +145,9 @@ class Witness:
                 hint = f"name a batch of dataset `{dataset}` in `replaces`"
                 return Conflict(change.address, message, hint, (name,), self._place(change.address))
         return None
+
+    def _conflict(self, address: str, message: str, hint: str, *ids: str) -> Conflict:
+        return Conflict(address, message, hint, ids, self._place(address), doubts_record=True)
 
     def _place(self, address: str) -> Place | None:
         declared = self.desired.get(address)

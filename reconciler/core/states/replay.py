@@ -3,7 +3,7 @@
 A journal may be older than the state (a run died after it wrote the state and before it cleared the journal), so
 entries are facts about where batches stand, not orders. Of these facts
 
-    about one batch       the last one counts: it stands at one address, or at none
+    about one batch       the last one counts: it stands at one address, or at none; it is always the same batch
     about one address     the highest generation counts, a lower one is history; the later one wins a tie
     about one generation  state and journal must name the same batch, unless one names the other as its rival
     about one file        the last step counts, and it belongs to the batch that it names
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.errors import StateMismatch
 from reconciler.core.states.journal import Done, Dropped, Intent, OpenIntents, Staged, Uploaded, Uploading, follow
 from reconciler.core.states.progress import Progress
+from reconciler.core.states.state import clashes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +40,7 @@ def replay(state: State, entries: Iterable[Entry]) -> Replayed:
     """Return the state with the entries taken in; raises `StateMismatch` with every contradiction."""
     facts = _facts(entries)
     records = {address: each for address, each in state.records.items() if facts.leaves(each)}
-    contradictions: list[str] = []
+    contradictions = _changed(state, facts)
     for address, placed in sorted(facts.placed.items()):
         there = records.get(address, placed)
         latest = _latest(there, placed)
@@ -53,6 +54,8 @@ def replay(state: State, entries: Iterable[Entry]) -> Replayed:
     for (address, batch), steps in facts.steps.items():
         if address in records and records[address].id == batch:
             records[address] = _stepped(records[address], steps)
+    if facts.placed:
+        contradictions += clashes(records.values())
     if contradictions:
         raise StateMismatch(
             "the journal contradicts the state",
@@ -61,6 +64,19 @@ def replay(state: State, entries: Iterable[Entry]) -> Replayed:
             "`reconciler import ADDRESS BATCH_ID`",
         )
     return Replayed(replace(state, records=records), _open(facts.intents, records))
+
+
+def _changed(state: State, facts: _Facts) -> list[str]:
+    """Name the batches that the journal has under another external id or in another dataset: those never change."""
+    if not facts.placed:
+        return []
+    placed = {record.id: record for record in facts.placed.values()}
+    return [
+        f"batch `{was.id}`: the state has it at `{was.address}` with external id `{was.external_id}` in dataset "
+        f"`{was.dataset}`, the journal at `{now.address}` with `{now.external_id}` in `{now.dataset}`"
+        for was in state.records.values()
+        if (now := placed.get(was.id)) is not None and (was.external_id, was.dataset) != (now.external_id, now.dataset)
+    ]
 
 
 def _stepped(record: Record, steps: Iterable[Step]) -> Record:

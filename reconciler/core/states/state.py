@@ -21,7 +21,7 @@ from reconciler.core.states import lines
 from reconciler.core.states.lines import LineError, SumError, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from reconciler.core.batch import Spec
 
@@ -273,10 +273,10 @@ def _one(row: str, number: int, file: str) -> Record:
         _check_not_end(text)
         record = lines.read(Record, text)
         lines.refuse_double_talk(text)
-        return record
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
+    return record
 
 
 def _check_not_end(text: str) -> None:
@@ -285,7 +285,14 @@ def _check_not_end(text: str) -> None:
 
 
 def clashes(records: Collection[Record], first_line: int | None = None) -> list[str]:
-    """Name what must be unique and is not (address, id, external id), one sentence each."""
+    """Name what must be unique and is not (address, id, external id), one sentence each.
+
+    An id that a record replaced or decided against (`deposed`, `rivals`) is at no record either.
+    """
+
+    def place(index: int, record: Record) -> str:
+        return f"`{record.address}`" if first_line is None else f"line {first_line + index}"
+
     found = []
     for name in ("address", "id", "external_id"):
         value_of = attrgetter(name)
@@ -293,8 +300,22 @@ def clashes(records: Collection[Record], first_line: int | None = None) -> list[
             continue
         places: dict[str, list[str]] = {}
         for index, record in enumerate(records):
-            place = f"`{record.address}`" if first_line is None else f"line {first_line + index}"
-            places.setdefault(value_of(record), []).append(place)
+            places.setdefault(value_of(record), []).append(place(index, record))
         word = name.replace("_", " ")
         found += [f"{word} `{value}` is at {' and '.join(at)}" for value, at in sorted(places.items()) if len(at) > 1]
-    return found
+    return found + _given_up(records, place)
+
+
+def _given_up(records: Collection[Record], place: Callable[[int, Record], str]) -> list[str]:
+    """Name the recorded ids that a record has replaced or decided against."""
+    uses: dict[str, list[str]] = {}
+    for index, record in enumerate(records):
+        if record.deposed or record.rivals:
+            for name, ids in (("deposed", record.deposed), ("rivals", record.rivals)):
+                for batch in ids:
+                    uses.setdefault(batch, []).append(f"in `{name}` of {place(index, record)}")
+    return [
+        f"id `{record.id}` is at {place(index, record)} and {' and '.join(uses[record.id])}"
+        for index, record in enumerate(records if uses else ())
+        if record.id in uses
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from reconciler.core.batch import File, OnRemove, Record, Spec, Stage
-from reconciler.core.states.state import State
+from reconciler.core.states.state import State, clashes
 from tests.examples import WHO
 
 TEXTS = st.text(min_size=1, max_size=8)
@@ -56,6 +56,8 @@ RECORDS = st.builds(
     kept_tags=st.none() | st.dictionaries(TEXTS, st.lists(TEXTS, max_size=2), max_size=2),
 )
 
-STATES = st.lists(RECORDS, max_size=5, unique_by=(lambda r: r.address, lambda r: r.id, lambda r: r.external_id)).map(
-    lambda records: State(WHO, {record.address: record for record in records})
+STATES = (
+    st.lists(RECORDS, max_size=5, unique_by=(lambda r: r.address, lambda r: r.id, lambda r: r.external_id))
+    .filter(lambda records: not clashes(records))
+    .map(lambda records: State(WHO, {record.address: record for record in records}))
 )
