@@ -227,7 +227,7 @@ async def refreshed_plan(
         settle=options.pace.settle,
         state_age=None if age_ms is None else age_ms / 1000,
         unsettled=len(undecided),
-        accept_all_missing=options.ignore_limits or options.scope.destroy,
+        accept_all_missing=options.ignore_limits,
         listings=options.refresh,
         bookmark=bookmark,
     )

@@ -207,6 +207,8 @@ class _Engine:
             await loading.upload(files)
             self.account.uploaded += len(files)
             if change.completes:
+                for each in change.withdraw:
+                    await is_due(self.run, change, each)  # not two batches with the same data
                 await look_before_complete(self.run, record, replays if change.creates else None)
                 await loading.complete()
                 self.account.completed += 1
