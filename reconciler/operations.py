@@ -240,7 +240,7 @@ async def refreshed_plan(
         options.scope,
         settle=options.pace.settle,
         unsettled=len(undecided),
-        accept_all_missing=options.ignore_limits or options.scope.destroy,
+        accept_all_missing=options.ignore_limits,
         listings=options.refresh,
         bookmark=bookmark,
     )

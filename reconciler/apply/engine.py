@@ -236,6 +236,8 @@ class _Engine:
         kept = await cleared(self.run, record, planned, is_own=is_own)
         if kept.id != record.id:
             return self._yielded(kept)
+        for each in change.withdraw:
+            await is_due(self.run, change, each)  # not two batches with the same data
         await look_before_complete(self.run, record, replays if change.creates else None)
         async with self._filling(record) as loading:
             await loading.complete()

@@ -438,10 +438,11 @@ def test_a_wrong_credential_or_sandbox_is_an_error_and_never_drift(project: Proj
         assert "Plan:" not in said.out
     aep.answer_first = lambda _: None
     aep.batches.clear()
-    said = project("apply", "--auto-approve")
-    assert said.code == 1, said.text
-    assert "none of the 2 recorded batches can be found" in said.err
-    assert not aep.changes
+    for flags in ((), ("--destroy",)):
+        said = project("apply", "--auto-approve", *flags)
+        assert said.code == 1, said.text
+        assert "none of the 2 recorded batches can be found" in said.err
+        assert not aep.changes
     assert project.state.read_bytes() == before
 
 

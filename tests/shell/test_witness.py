@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Desired, Observed, Record
     from reconciler.core.plans.plan import Plan
-    from reconciler.ports import CreateRequest
+    from reconciler.ports import Content, CreateRequest, FilePlace
 
 JSON, CSV = Spec(format="json"), Spec(format="csv")
 DELETED = recorded(on_remove=OnRemove.DELETE)
@@ -205,6 +205,26 @@ def test_a_deposed_batch_is_an_earlier_one_of_its_address(seen: Observed) -> Non
     trial = carry(plan, platform, {ADDRESS: record})
     assert "`X`" in said(trial)
     assert (writes(platform), trial.records) == ([], {ADDRESS: record})
+
+
+def test_a_replacement_is_not_completed_beside_an_old_batch_that_was_completed_meanwhile() -> None:
+    """The old one is looked at again: uploading may have taken an hour."""
+
+    @dataclass
+    class Busy(FakePlatform):
+        """A job completes the old batch while the new one is filled."""
+
+        async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
+            await super().upload(place, content, resume=resume)
+            self.set_status("B1", "success")
+
+    old = replace(known(FILES[0]), spec=JSON)
+    platform = Busy(batches={"B1": observed()})
+    platform.created.append(None)  # type: ignore[arg-type]
+    trial = load(plan_of([wanted(FILES[1])], [old], [observed()]), platform, old)
+    assert "`B1` was to be aborted, and is `success` now" in said(trial)
+    assert [call.split()[0] for call in writes(platform)] == ["create", "upload"]
+    assert trial.records[ADDRESS].deposed == ("B1",)
 
 
 def test_all_that_goes_is_looked_at_before_the_first_of_it_goes() -> None:

@@ -259,6 +259,8 @@ def _replace_problem(desired: Desired, prior: Prior, differences: frozenset[str]
             (record.id,),
             desired.place,
         )
+    if _is_consolidated(prior):
+        return replace(_consolidated(desired.address, "must be replaced", record), place=desired.place)
     if "dataset" in differences and status_of(prior) is StatusClass.DONE:
         return Conflict(
             desired.address,
@@ -268,6 +270,20 @@ def _replace_problem(desired: Desired, prior: Prior, differences: frozenset[str]
             desired.place,
         )
     return None
+
+
+def _is_consolidated(prior: Prior) -> bool:
+    """Whether the platform put another batch in the place of the recorded one, which is not to be touched any more."""
+    return prior.status is StatusClass.DONE and prior.observed is None
+
+
+def _consolidated(address: str, what: str, record: Record) -> Conflict:
+    return Conflict(
+        address,
+        f"{what}, but the platform has put another batch in the place of `{record.id}`",
+        "record that one with `reconciler apply --refresh-only`, then plan again",
+        (record.id,),
+    )
 
 
 def _update(
@@ -364,6 +380,8 @@ def decide_removed(prior: Prior, *, destroy: bool, status: Status) -> Change | C
     withdraw = (*_deposed(prior, status), Withdrawal(record.id, verb_for(prior.status)))
     if _are_gone(withdraw):
         return _change(Action.FORGET, prior, Reason.ALREADY_GONE, None, withdraw=withdraw)
+    if _is_consolidated(prior):
+        return _consolidated(record.address, "is to be deleted", record)
     if prior.status in {StatusClass.IN_FLIGHT, StatusClass.STUCK}:
         return Conflict(
             record.address,

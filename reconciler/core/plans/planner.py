@@ -232,8 +232,11 @@ class _Planner:
     def _removed(self, address: str) -> None:
         record = self.records[address]
         observation = self.inputs.observation
-        observed = observation.by_id.get(record.id) if observation else None
-        status = observation.status_class(record.id) if observation and observation.was_asked_for(record) else None
+        observed, status = None, None
+        if observation is not None and observation.was_asked_for(record):
+            final = observation.final(record.id)
+            observed = observation.by_id.get(record.id) if final == record.id else None
+            status = StatusClass.DONE if final != record.id else observation.status_class(record.id)
         prior = Prior(record, status, observed, previous_address=self.previous.get(address))
         decision = decide_removed(prior, destroy=self.scope.destroy, status=self._status)
         if isinstance(decision, Conflict):

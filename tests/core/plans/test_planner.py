@@ -219,6 +219,21 @@ def test_a_batch_that_the_platform_consolidated_is_followed_by_the_replay_reason
     assert not plan.changes
 
 
+def test_what_the_platform_consolidated_is_neither_replayed_nor_deleted_under_its_old_id() -> None:
+    """The data stands in another batch: a replay of the old one would double it, and nothing would be deleted."""
+    seen = [
+        observed(status="inactive", tags={"acp_successor": ["Y"]}),
+        replace(observed("Y", "success", external_id="Y"), tags={}),
+    ]
+    replaced = plan_of([desired(spec=Spec(format="csv"))], [recorded()], seen)
+    deleted = plan_of([], [recorded(on_remove=OnRemove.DELETE)], seen)
+    for plan in (replaced, deleted):
+        assert not plan.changes
+        assert "another batch in the place of `B1`" in plan.conflicts[0].message
+        assert "--refresh-only" in plan.conflicts[0].hint
+    assert [change.action for change in plan_of([], [recorded()], seen).changes] == [Action.FORGET]
+
+
 @pytest.mark.parametrize("status", LIVE)
 def test_own_tags_are_updated_in_place(status: str) -> None:
     want = Spec(tags={"team": ["crm"]})
