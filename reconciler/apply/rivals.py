@@ -107,7 +107,9 @@ async def cleared(run: Run, record: Record, planned: Record, *, is_own: bool) ->
             return record
         if place.kept is not None and is_own:
             theirs = await _give_up(run, record, place.kept, planned)
-            return theirs if theirs.stage is Stage.COMPLETED else await _completed_by_other(run, record, theirs, planned)
+            return (
+                theirs if theirs.stage is Stage.COMPLETED else await _completed_by_other(run, record, theirs, planned)
+            )
         if left <= 0 or place.standing in {Standing.SECOND, Standing.UNDECIDED}:
             raise _unresolved(record, place)
         await run.slots.sleep(min(delay, left))

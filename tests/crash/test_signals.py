@@ -53,9 +53,7 @@ def test_the_first_signal_lets_what_flies_land_and_commits(
     checkout.check(addresses(COUNT))
 
 
-def test_what_is_known_is_committed_at_the_first_signal_though_one_request_hangs(
-    checkout: Checkout, aep: Aep
-) -> None:
+def test_what_is_known_is_committed_at_the_first_signal_though_one_request_hangs(checkout: Checkout, aep: Aep) -> None:
     """A runner that cancels a job sends SIGINT, then SIGTERM, and then takes the machine away."""
     hangs, arrived = threading.Event(), itertools.count(1)
 

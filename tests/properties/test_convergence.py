@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -185,7 +184,7 @@ class Convergence(RuleBasedStateMachine):
         records: dict[str, Record] = dict(replayed.state.records)
         pace = Pace(parallelism=2, settle=0.0, first_look=0.0)
         ledger = Ledger(mortal, records)
-        settled = await settle_at_once(self.platform, replayed.open_intents, now=time.time(), settle=0.0)
+        settled = await settle_at_once(self.platform, replayed.open_intents, settle=0.0)
         await ledger.write(*settled.entries)
         inputs = PlanInputs(WHO, self.wanted, records, None)
         plan = (await refresh(self.platform, RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True))).plan
