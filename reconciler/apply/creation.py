@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import MOST_UNANSWERED, find_live_batch, is_disproved, not_ours, unsettled_for
+from reconciler.apply.settling import MOST_TIMEOUTS, find_live_batch, is_disproved, not_ours, unsettled_for
 from reconciler.core.claim import contradiction
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
@@ -48,11 +49,11 @@ class Creation:
             found = await self._look(unsettled_for(self.doubt, self.run.platform.catalog, self.run.pace.settle))
             if found is not None:
                 return found, True
-            if self.doubt.unanswered >= MOST_UNANSWERED:
+            if self.doubt.timeouts >= MOST_TIMEOUTS:
                 await self._disprove(self.doubt)
         error: OutcomeUnknown | None = None
         for _ in range(2 if self.doubt is None else 1):
-            if self.doubt is not None and self.doubt.unanswered >= MOST_UNANSWERED:
+            if self.doubt is not None and self.doubt.timeouts >= MOST_TIMEOUTS:
                 break
             try:
                 return await self._send(), False
@@ -63,7 +64,7 @@ class Creation:
                 raise
             except OutcomeUnknown as unknown:
                 error = unknown
-                await self._doubt()
+                await self._in_doubt(unknown)
             found = await self._look(self.run.pace.settle)
             if found is not None:
                 return found, True
@@ -97,16 +98,17 @@ class Creation:
             spec=after.spec,
             deposed=after.deposed,
             predecessors=self.predecessors,
-            unanswered=self.doubt.unanswered if self.doubt is not None else 0,
+            timeouts=self.doubt.timeouts if self.doubt is not None else 0,
             at=self.run.platform.catalog.service_time or 0,
         )
         await self.run.ledger.write(self.intent)
 
-    async def _doubt(self) -> None:
+    async def _in_doubt(self, error: OutcomeUnknown) -> None:
         """The request got no verdict: if it had its effect, that was before now."""
         if self.intent is not None:
             now = self.run.platform.catalog.service_time or 0
-            self.doubt = replace(self.intent, unanswered=self.intent.unanswered + 1, at=now)
+            timeouts = self.intent.timeouts + (error.status == HTTPStatus.GATEWAY_TIMEOUT)
+            self.doubt = replace(self.intent, timeouts=timeouts, at=now)
             await self.run.ledger.write(self.doubt)
 
     async def _disprove(self, doubt: Intent) -> None:

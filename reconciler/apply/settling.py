@@ -1,8 +1,8 @@
 """What became of a create without a verdict: decided by looking its external id up (design §5).
 
 Catalog lags, and by how much nobody knows. So that it does not show a batch proves something only once the settle time
-has passed since the request, by AEP's own clock or by waiting. Where AEP left two requests without a verdict, something
-is wrong with it, and absence proves nothing before Catalog shows what is newer. Two wall clocks are never compared.
+has passed since the request, by AEP's own clock or by waiting. Where AEP's gateway timed out twice, the service is
+slow, and absence proves nothing before Catalog shows what is newer. Two wall clocks are never compared.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
 
-MOST_UNANSWERED = 2
-"""Requests for one batch that may be sent without a verdict before Catalog is seen to be fresh."""
+MOST_TIMEOUTS = 2
+"""Requests for one batch that may end in a timeout of the gateway before Catalog has to be seen to be fresh."""
 
 LONGEST_LAG = 3_600.0
 """Seconds by AEP's clock after which absence proves something even where Catalog shows nothing newer: in a sandbox
@@ -122,7 +122,7 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
         if problem is not None:
             raise not_ours(found, problem)
         await run.ledger.write(Done(intent.record(found.id)))
-    elif not run.stop.is_over and (intent.unanswered < MOST_UNANSWERED or await is_disproved(catalog, intent)):
+    elif not run.stop.is_over and (intent.timeouts < MOST_TIMEOUTS or await is_disproved(catalog, intent)):
         await run.ledger.write(Void(intent.address, intent.generation))
 
 

@@ -68,8 +68,9 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not presses:  # else a second one still ends it, with the exit code of an interrupt
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

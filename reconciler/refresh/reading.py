@@ -115,8 +115,9 @@ class Reading:
 
     def unread(self, plan: Plan) -> set[str]:
         """Ids that the plan rests on though they were not read: here of batches that are to go, or to be replayed."""
-        named = {name for change in plan.changes for name in (*change.withdraw, *change.predecessors)}
-        return {name for name in named - self.seen.keys() - self._asked if not names_address(name)}
+        ids = {each.id for change in plan.changes for each in change.withdraw}
+        ids.update(name for change in plan.changes for name in change.predecessors if not names_address(name))
+        return ids - self.seen.keys() - self._asked
 
     async def read_unread(self, ids: Collection[str]) -> None:
         """Read them after all."""

@@ -16,7 +16,14 @@ from reconciler.core.errors import ManifestInvalid
 from reconciler.core.plans.document import TYPE
 from reconciler.core.plans.events import Account, Completed, Ending, Failed, Sent, Started, Waiting
 from reconciler.core.plans.plan import Action
-from reconciler.views.apply_text import complete_line, failed_addresses, first_request_id, same_errors
+from reconciler.views.apply_text import (
+    UNLOOKED,
+    complete_line,
+    failed_addresses,
+    first_addresses,
+    first_request_id,
+    same_errors,
+)
 from reconciler.views.escape import for_runner
 from reconciler.views.plan_text import summary_line
 
@@ -97,6 +104,8 @@ class Stream:
             yield self._diagnostic(said, f"it stands at {address}", "run apply again: it is found and adopted", address)
         for address, counts in sorted(account.partial):
             yield self._diagnostic("AEP loaded the batch without some of its records", counts, None, address, "warning")
+        if account.unlooked:
+            yield self._diagnostic(UNLOOKED, f"at {first_addresses(sorted(account.unlooked))}", None, None, "warning")
         for failures in same_errors(account):
             first, request = failures[0], first_request_id(failures)
             parts = (f"at {failed_addresses(failures)}", first.error.detail, request and f"request id: {request}")

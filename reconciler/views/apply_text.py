@@ -108,6 +108,9 @@ class ProgressLines:
             yield "  … further failures are in the account at the end"
 
 
+UNLOOKED = "whether another run created a batch at the same moment could not be seen; a later plan shows it"
+
+
 def account_lines(account: Account, *, color: bool) -> Iterator[str]:
     """The account of a run, however it ended: the errors (equal ones together), Terraform's line, what to do next."""
     paint = Palette(color)
@@ -124,6 +127,8 @@ def account_lines(account: Account, *, color: bool) -> Iterator[str]:
         yield f"Also {', '.join(others)}."
     for address, counts in sorted(account.partial):
         yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts)}"
+    if account.unlooked:
+        yield f"{paint.yellow(f'Warning: {UNLOOKED}:')} {first_addresses(sorted(account.unlooked))}"
     if account.cause is not None:
         yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
         yield from (f"    {line}" for line in detail_lines(account.cause))
@@ -186,8 +191,13 @@ def same_errors(account: Account) -> list[list[FailedAddress]]:
 
 def failed_addresses(failures: list[FailedAddress]) -> str:
     """The first addresses of one error, as ranges, and how many more there are."""
-    shown = address_ranges([failure.address for failure in failures])[:MOST_ADDRESSES]
-    left = len(failures) - sum(each.count for each in shown)
+    return first_addresses([failure.address for failure in failures])
+
+
+def first_addresses(addresses: list[str]) -> str:
+    """The first of sorted addresses, as ranges, and how many more there are."""
+    shown = address_ranges(addresses)[:MOST_ADDRESSES]
+    left = len(addresses) - sum(each.count for each in shown)
     return ", ".join(each.text for each in shown) + (f" and {left} more" if left else "")
 
 

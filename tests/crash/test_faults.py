@@ -66,7 +66,7 @@ def test_each_trouble_alone_costs_no_batch(checkout: Checkout, aep: Aep, fault: 
 @pytest.mark.parametrize("fault", ["cut_before", "cut_after", "error_before", "throttled"])
 def test_a_trouble_that_lasts_ends_in_an_account_and_a_rerun_mends_it(checkout: Checkout, aep: Aep, fault: str) -> None:
     aep.on_create = Faults({fault: 1.0}, retry_after="1000")
-    checkout.settle = 0.3
+    checkout.settle = 3.0
     checkout.declare(manifest(2))
     with checkout.started("apply", "--auto-approve") as process:
         aep.wait_for(1)

@@ -109,9 +109,9 @@ def test_what_catalog_does_not_show_yet_after_a_lost_answer_is_asked_for_again(a
 
 @pytest.mark.parametrize("refusal", [400, 404, 409])
 def test_a_refusal_after_a_lost_answer_is_no_verdict_while_catalog_does_not_show_the_batch(refusal: int) -> None:
-    absent, no = httpx.Response(404), httpx.Response(refusal)
-    seen = [httpx.ReadError("reset"), absent, no, *([] if refusal == 404 else [absent]), shows("loaded")]
-    script = Script(*seen)
+    absent = httpx.Response(404)
+    look = [] if refusal == 404 else [absent]
+    script = Script(httpx.ReadError("reset"), absent, httpx.Response(refusal), *look, shows("loaded"))
     run(act(script, Verb.COMPLETE))
     assert script.methods[-1] == "GET"
     assert script.methods.count("POST") == 2

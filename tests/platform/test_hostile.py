@@ -135,9 +135,9 @@ def test_an_id_that_is_none_never_gets_in(name: str) -> None:
     with pytest.raises(Unreadable):
         read_objects({name: {"status": "success"}})
     with pytest.raises(Unreadable):
-        read_created({"id": name})
+        read_created({"id": name}, a_request(), "ORG@AdobeOrg")
     with pytest.raises(Unreadable):
-        read_created([f"@/batches/{name}"])
+        read_created([f"@/batches/{name}"], a_request(), "ORG@AdobeOrg")
     (batch,) = read_page({"B1": {"tags": {"acp_successor": [name]}}}).batches
     assert batch.successor is None
 
@@ -146,7 +146,7 @@ def test_an_object_with_two_ids_is_none() -> None:
     with pytest.raises(Unreadable, match="two ids"):
         read_objects({"B1": {"id": "B2"}})
     with pytest.raises(Unreadable):
-        read_created({"B1": {"id": "B2"}})
+        read_created({"B1": {"id": "B2"}}, a_request(), "ORG@AdobeOrg")
     assert read_objects({"B1": {"id": None}, "B2": {"id": "B2"}}).keys() == {"B1", "B2"}
 
 

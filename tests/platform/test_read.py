@@ -93,8 +93,9 @@ def test_batches_are_counted_by_one_request(there: int, is_exact: bool) -> None:
 def test_the_services_clock_counts_where_it_says_it() -> None:
     headers = {"date": "Tue, 14 Nov 2023 22:13:20 GMT"}
 
-    async def main() -> int:
+    async def main() -> int | None:
         async with talking_to(lambda _: httpx.Response(200, json={}, headers=headers)) as platform:
+            assert platform.catalog.service_time is None
             await platform.catalog.batches_by_id(["B1"])
             return platform.catalog.service_time
 

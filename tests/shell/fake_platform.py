@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.ports import Content, CreateRequest, FilePlace
 
-Answer = Literal["made", "lost after", "lost before", "refused", "throttled", "never sent", "taken"]
+Answer = Literal["made", "lost after", "lost before", "timeout after", "refused", "throttled", "never sent", "taken"]
 
 
 @dataclass
@@ -126,10 +126,10 @@ class FakePlatform:
                 raise NeverSent("no connection")
             case "lost before":
                 raise OutcomeUnknown("cut", status=None)
-            case "made" | "lost after":
+            case "made" | "lost after" | "timeout after":
                 batch = self._make(request)
-                if answer == "lost after":
-                    raise OutcomeUnknown("cut", status=None)
+                if answer != "made":
+                    raise OutcomeUnknown("no answer", status=504 if answer == "timeout after" else None)
                 return batch
 
     def _make(self, request: CreateRequest) -> str:

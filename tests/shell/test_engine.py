@@ -207,17 +207,17 @@ def test_an_intent_is_void_at_once_only_by_aeps_own_clock_and_by_what_catalog_sh
 
 def test_in_an_outage_one_run_sends_a_create_twice_at_most() -> None:
     """504 after the effect, and Catalog lags behind for longer than the settle time."""
-    platform = FakePlatform(answers=["lost after"] * 4, lag=1_000, clock=NOW)
+    platform = FakePlatform(answers=["timeout after"] * 4, lag=1_000, clock=NOW)
     trial = carry(plan_of([desired()]), platform, settle=0.02)
     assert len(platform.created) == 2
     assert trial.account.unknown == 1
     last = trial.journal.entries[-1]
     assert isinstance(last, Intent)
-    assert last.unanswered == 2
+    assert last.timeouts == 2
 
 
-def test_a_create_in_doubt_twice_is_sent_again_only_once_catalog_is_seen_to_be_fresh() -> None:
-    open_one = replace(intent(OLD), unanswered=2)
+def test_a_create_that_timed_out_twice_is_sent_again_only_once_catalog_is_seen_to_be_fresh() -> None:
+    open_one = replace(intent(OLD), timeouts=2)
     lagging = FakePlatform(batches={"S": stranger(OLD - 1)}, clock=NOW)
     trial = carry(plan_of([desired()]), lagging, intents=(open_one,), settle=SETTLE)
     assert trial.account.unknown == 1
@@ -238,11 +238,11 @@ def test_a_create_that_died_once_is_sent_once_more() -> None:
 
 
 def test_a_second_request_that_never_left_leaves_the_first_in_doubt() -> None:
-    platform = FakePlatform(answers=["lost after", "never sent"], lag=1_000, clock=NOW)
+    platform = FakePlatform(answers=["timeout after", "never sent"], lag=1_000, clock=NOW)
     trial = carry(plan_of([desired()]), platform, settle=0.02)
     last = trial.journal.entries[-1]
     assert isinstance(last, Intent)
-    assert last.unanswered == 1
+    assert last.timeouts == 1
 
 
 def test_two_batches_for_one_lost_answer_are_both_named() -> None:

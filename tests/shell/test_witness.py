@@ -20,7 +20,7 @@ from tests.shell.test_loading import FILES, known, wanted
 from tests.shell.test_loading import carry as load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from reconciler.core.batch import Desired, Observed, Record
     from reconciler.core.plans.plan import Plan
@@ -214,8 +214,15 @@ def test_a_replacement_is_not_completed_beside_an_old_batch_that_was_completed_m
     class Busy(FakePlatform):
         """A job completes the old batch while the new one is filled."""
 
-        async def upload(self, place: FilePlace, content: Content, *, resume: bool = False) -> None:
-            await super().upload(place, content, resume=resume)
+        async def upload(
+            self,
+            place: FilePlace,
+            content: Content,
+            *,
+            resume: bool = False,
+            about_to_send: Callable[[], Awaitable[None]],
+        ) -> None:
+            await super().upload(place, content, resume=resume, about_to_send=about_to_send)
             self.set_status("B1", "success")
 
     old = replace(known(FILES[0]), spec=JSON)

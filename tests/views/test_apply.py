@@ -176,7 +176,7 @@ def stream(lines: Iterable[str]) -> list[dict[str, Any]]:
     for event in events:
         assert event["@timestamp"] == "2026-03-31T12:00:00.000000+00:00"
         assert event["@module"] == "reconciler.ui"
-        assert event["@level"] in {"info", "error"}
+        assert event["@level"] in {"info", "warn", "error"}
         assert event["@message"]
     return events
 
@@ -248,6 +248,15 @@ def test_the_stream_ends_with_diagnostics_and_the_summary() -> None:
     assert events[-1]["changes"]["add"] == 2
     assert events[-1]["changes"]["failed"] == 2
     assert events[-1]["@message"].startswith("Apply broken off.")
+
+
+def test_addresses_whose_rivals_could_not_be_seen_are_named_as_a_warning() -> None:
+    made = account(created=4, unlooked=["l/d", "l/b", "l/c", "l/a"])
+    assert made.is_whole
+    assert "Warning: whether another run created a batch" in text(made)
+    assert ": l/a, l/b, l/c and 1 more" in text(made)
+    event = stream(VIEW.closing(made))[0]
+    assert (event["@level"], event["diagnostic"]["detail"]) == ("warn", "at l/a, l/b, l/c and 1 more")
 
 
 def test_no_runner_obeys_the_stream() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reconciler.core.batch import Desired, Observed, Record
 
 OVERDUE_MS = 3_600_000
-"""Milliseconds after which a completed batch should no longer be open: COMPLETE had no effect though AEP accepted it."""
+"""Milliseconds after which a completed batch should no longer be open: then COMPLETE, though accepted, did nothing."""
 
 TAKES_FILES = frozenset({StatusClass.OPEN, None})
 """Classes of a batch that still takes files; None: Catalog was not asked."""

@@ -396,7 +396,10 @@ _RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or 
 
 _MEND = "mend its files: with `recreate_when: [failed]` the next apply makes another batch of the changed ones"
 
-_COMPLETE = "`apply` asks AEP for its completion again; if that does not help, ask AEP support"
+_OVERDUE = (
+    "was completed, and is still open after an hour",
+    "`apply` asks AEP for its completion again; if that does not help, ask AEP support",
+)
 
 _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.FAILED: ("failed", _RECREATE),
@@ -419,13 +422,12 @@ def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | 
     if observed.status not in STATUS_CLASSES:
         unknown = f"has status `{status}`, which this version does not know, and is taken to be in flight"
         return Drift(record.address, record.id, status, unknown, "look for a newer reconciler")
-    if observed.status_class in _DRIFT:
-        message, hint = _DRIFT[observed.status_class]
+    is_overdue = content.is_overdue(record, observed, observation.now)
+    if is_overdue or observed.status_class in _DRIFT:
+        message, hint = _OVERDUE if is_overdue else _DRIFT[observed.status_class]
         if record.files and observed.status_class is StatusClass.FAILED:
             hint = _MEND
         return Drift(record.address, record.id, status, message, hint, observed.errors)
-    if content.is_overdue(record, observed, observation.now):
-        return Drift(record.address, record.id, status, "was completed, and is still open after an hour", _COMPLETE)
     return drift_of_tags(record, observed) if prior.origin is Origin.STATE else None
 
 

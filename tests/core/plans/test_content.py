@@ -8,11 +8,14 @@ import pytest
 
 from reconciler.core.batch import Desired, File, Lifecycle, OnRemove, Record, Spec, Stage
 from reconciler.core.plans.approval import is_no_more
-from reconciler.core.plans.plan import Action, Change, Plan, Withdrawal, WithdrawVerb
+from reconciler.core.plans.bookmark import is_as_recorded
+from reconciler.core.plans.observation import Observation
+from reconciler.core.plans.plan import Action, Change, Plan, Reason, Withdrawal, WithdrawVerb
+from reconciler.core.plans.planner import PlanInputs, make_plan
 from reconciler.core.states.journal import Done, Encoder, JournalHeader, Staged, Uploaded, Uploading, decode
 from reconciler.core.states.replay import replay
 from reconciler.core.states.state import State, dump, parse
-from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
+from tests.examples import ADDRESS, TODAY, WHO, desired, observed, plan_of, recorded
 
 A, A2 = File("a.json", 3, "a" * 64), File("a.json", 3, "b" * 64)
 B = File("dir/b.json", 5, "c" * 64)
@@ -179,3 +182,40 @@ def test_a_later_generation_begins_without_files() -> None:
     assert change.after is not None
     assert change.after.on_remove is OnRemove.FORGET
     assert (change.after.files, change.after.generation) == ((A2,), 2)
+
+
+HOUR = 3_600_000
+NOW = 1_767_225_600_000
+
+
+@pytest.mark.parametrize(
+    ("updated", "now", "is_overdue"),
+    [
+        (NOW - HOUR - 1, NOW, True),
+        (NOW - HOUR, NOW, False),
+        (None, NOW, False),  # Catalog does not say since when
+        (NOW - 5 * HOUR, None, False),  # AEP does not say what time it is
+        (NOW + HOUR, NOW, False),
+    ],
+)
+def test_a_completed_batch_that_stays_open_for_an_hour_is_told_and_completed_again(
+    updated: int | None, now: int | None, *, is_overdue: bool
+) -> None:
+    record = known(A, stage=Stage.COMPLETED)
+    stays = replace(observed(), created=updated and updated - HOUR, updated=updated)
+    inputs = PlanInputs(WHO, {ADDRESS: wanted(A)}, {ADDRESS: record}, Observation.of([stays], now=now))
+    plan = make_plan(inputs, today=TODAY)
+    assert bool(plan.drift) is is_overdue
+    assert plan.has_changes is is_overdue
+    if is_overdue:
+        change = only(plan)
+        assert (change.action, change.reason, change.completes) == (Action.UPDATE, Reason.INCOMPLETE, True)
+        assert change.after == record
+        assert not change.uploads
+        assert "still open" in plan.drift[0].message
+
+
+def test_a_completed_batch_that_is_still_open_is_never_trusted_unread() -> None:
+    record = known(A, stage=Stage.COMPLETED)
+    assert not is_as_recorded(record, observed())
+    assert is_as_recorded(record, observed(status="loaded"))
