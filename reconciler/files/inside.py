@@ -21,7 +21,7 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 """Flags of `open` that some systems do not have."""
 
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Without it, opening a named pipe would wait for a writer."""
 
 
@@ -42,7 +42,7 @@ def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> boo
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a file for reading. Raises `OSError`, also for a link, a folder, a pipe or a device."""
-    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | NO_FOLLOW | BINARY)
+    descriptor = os.open(path, os.O_RDONLY | NO_WAIT | NO_FOLLOW | BINARY)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
