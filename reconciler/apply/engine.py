@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from reconciler.apply.creation import Creation
-from reconciler.apply.loading import Loading, is_partial, loaded, record_counts
+from reconciler.apply.loading import Loading, loaded, record_counts
 from reconciler.apply.rivals import yield_to_rivals
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
@@ -178,7 +178,7 @@ class _Engine:
 
     async def _wait_for(self, record: Record) -> None:
         observed = await loaded(self.run, record.id)
-        if observed is not None and is_partial(observed):
+        if observed is not None and observed.is_partial:
             reasons = [record_counts(observed), *observed.errors[:1]]
             self.account.partial.append((record.address, "; ".join(filter(None, reasons))))
 

@@ -191,8 +191,10 @@ def _save(invocation: Invocation, out: Path | None, markdown: Path | None, made:
 def _save_account(invocation: Invocation, markdown: Path | None, done: Applied) -> None:
     if markdown is not None:
         from reconciler.views.plan_markdown import account_markdown
+        from reconciler.views.plan_text import summary_line
 
-        _write(invocation, markdown, account_markdown(done.account) if done.account else "No changes.\n")
+        idle = "The plan was not approved: nothing was done." if done.plan.has_changes else summary_line(done.plan)
+        _write(invocation, markdown, account_markdown(done.account) if done.account else f"{idle}\n")
 
 
 def _write(invocation: Invocation, path: Path, text: str) -> None:

@@ -248,7 +248,7 @@ class Store:
 
 
 def write_whole(disk: Disk, target: Path, data: bytes, mode: int | None) -> None:
-    """Put new bytes in a file's place, durably and in one step. Raises `OSError`: then the file is as it was, or new."""
+    """Put new bytes in a file's place, durably and in one step. Raises `OSError`: then it is as it was, or new."""
     temp = _temp(target)
     disk.make_folder(target.parent)
     disk.remove(temp)  # left by a killed run, or a link that somebody committed

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.diagnostics import Severity
 from reconciler.views.color import Palette
 from reconciler.views.error_text import hint_lines
-from reconciler.views.escape import for_terminal, for_workflow, for_workflow_property
+from reconciler.views.escape import cut, for_terminal, for_workflow, for_workflow_property
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +82,8 @@ def _annotation(diagnostic: Diagnostic) -> str:
         properties = {"file": span.file, "line": span.line, "col": span.column, "endColumn": span.end_column}
     properties["title"] = f"{diagnostic.severity.value}[{diagnostic.code}]"
     text = ",".join(f"{name}={for_workflow_property(str(value))}" for name, value in properties.items())
-    message = diagnostic.message if diagnostic.hint is None else f"{diagnostic.message}\nhint: {diagnostic.hint}"
+    hint = "" if diagnostic.hint is None else f"\nhint: {cut(diagnostic.hint)}"
+    message = cut(diagnostic.message) + hint
     return f"::{diagnostic.severity.value} {text}::{for_workflow(message)}"
 
 
@@ -129,7 +130,7 @@ def _clipped(span: Span) -> tuple[str, int, int]:
 
 
 def _shown(text: str) -> str:
-    return for_terminal(text.replace("\t", TAB))
+    return for_terminal(text.replace("\t", TAB), most=None)  # `_clipped` cuts, around the caret
 
 
 def _head(text: str, columns: int) -> str:

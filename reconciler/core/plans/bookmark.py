@@ -122,6 +122,7 @@ def is_as_recorded(record: Record, observed: Observed) -> bool:
         and observed.external_id == record.external_id
         and record.dataset in observed.datasets
         and observed.successor is None
+        and not observed.is_partial
         and observed.tags_of(record.spec) == record.spec.get("tags", {})
         and all(
             known(record.spec, name, observed) == known(record.spec, name, None) for name in ("format", "multiline")

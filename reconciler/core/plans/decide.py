@@ -342,6 +342,8 @@ _RECREATE = "set `recreate_when` in its `lifecycle` to have a next one made, or 
 
 _MEND = "mend its files: with `recreate_when: [failed]` the next apply makes another batch of the changed ones"
 
+_MEND_ROWS = "mend these rows in its files: the next apply replaces the batch by one with the changed files"
+
 _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.FAILED: ("failed", _RECREATE),
     StatusClass.WITHDRAWN: ("was withdrawn", _RECREATE),
@@ -349,6 +351,16 @@ _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: no way out is documented"),
 }
 """What a status means for a person; the other classes are as they should be."""
+
+
+def _ending(record: Record, observed: Observed) -> tuple[str, str | None] | None:
+    """What became of the batch, and what to do about it; None where it is as it should be."""
+    if observed.is_partial:
+        lost = f"without {observed.failed_records:,} of its records" if observed.failed_records else "with errors"
+        return f"was loaded {lost}", _MEND_ROWS
+    if record.files and observed.status_class is StatusClass.FAILED:
+        return _DRIFT[StatusClass.FAILED][0], _MEND
+    return _DRIFT.get(observed.status_class)
 
 
 def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | None:
@@ -363,11 +375,8 @@ def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | 
     if observed.status not in STATUS_CLASSES:
         unknown = f"has status `{status}`, which this version does not know, and is taken to be in flight"
         return Drift(record.address, record.id, status, unknown, "look for a newer reconciler")
-    if observed.status_class in _DRIFT:
-        message, hint = _DRIFT[observed.status_class]
-        if record.files and observed.status_class is StatusClass.FAILED:
-            hint = _MEND
-        return Drift(record.address, record.id, status, message, hint, observed.errors)
+    if (ending := _ending(record, observed)) is not None:
+        return Drift(record.address, record.id, status, *ending, observed.errors)
     tags, shown = record.spec.get("tags", {}), observed.tags_of(record.spec)
     changed = sorted(name for name in tags if shown.get(name) != tags[name])
     if changed and prior.origin is Origin.STATE:
