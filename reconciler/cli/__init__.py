@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,33 +15,55 @@ from reconciler import __version__
 from reconciler.cli.console import ensure_streams, open_console
 from reconciler.cli.invocation import Invocation
 from reconciler.cli.manifests import init, schema, validate
+from reconciler.cli.parameters import FOLDER, TEXT, UNSEEN_FILE
 from reconciler.cli.plans import apply, plan, show
 from reconciler.cli.serve import emulator
 from reconciler.cli.states import import_, output, state
-from reconciler.core.errors import ExitCode, ManifestInvalid, ReconcilerError
+from reconciler.core.errors import ExitCode, ManifestInvalid, ReconcilerError, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
+    from reconciler.cli.console import Console
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands; an error of any of them becomes text on stderr, in the colours that were asked for."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ReconcilerError as error:
+            _explain(ctx.obj.console if ctx.obj else open_console("auto", 0), error)
+            return error.exit_code
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reconciler")
 @click.option(
     "-C",
     "root",
     metavar="DIR",
-    default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Work in this folder (the repository).",
+    type=FOLDER,
+    help="Work in this folder (the repository), as if started there: every other path is relative to it.",
 )
-@click.option("--env", "environment", metavar="NAME", envvar="RECONCILER_ENV", help="The environment to work on.")
-@click.option("--manifests", metavar="DIR", default="manifests", show_default=True, help="Where the manifests are.")
+@click.option(
+    "--env",
+    "environment",
+    type=TEXT,
+    metavar="NAME",
+    envvar="RECONCILER_ENV",
+    help="The environment to work on. An empty RECONCILER_ENV counts as not set.",
+)
+@click.option(
+    "--manifests", type=TEXT, metavar="DIR", default="manifests", show_default=True, help="Where the manifests are."
+)
 @click.option(
     "--state",
     "state_file",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UNSEEN_FILE,
     help="The state file.  [default: state/ENVIRONMENT.jsonl]",
 )
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -48,7 +71,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def cli(
     context: click.Context,
-    root: Path,
+    root: Path | None,
     environment: str | None,
     manifests: str,
     state_file: Path | None,
@@ -56,13 +79,25 @@ def cli(
     verbose: int,
 ) -> None:
     """Declare the batches of Adobe Experience Platform datasets in Git; plan and apply them, never twice."""
-    context.obj = Invocation(
-        root=root,
-        environment=environment or None,
-        manifests=root / manifests,
-        state_file=state_file,
-        console=open_console(color, verbose),
-    )
+    console = open_console(color, verbose)
+    context.obj = Invocation(Path(), Path(manifests), environment, state_file, console)
+    _enter(context, root)
+
+
+def _enter(context: click.Context, root: Path | None) -> None:
+    """Go to the folder that `-C` names, before any other path is looked at; the way back is for who calls `run`."""
+    try:
+        if root is not None:
+            try:
+                context.with_resource(chdir(root))
+            except FileNotFoundError:  # the folder of now was removed, or the other one just now
+                os.chdir(root)
+        Path.cwd()
+    except OSError as error:
+        raise SettingsInvalid(
+            f"cannot work in `{root or '.'}`: {error.strerror}",
+            hint="go to a folder that exists, or name one with `-C`",
+        ) from error
 
 
 @cli.result_callback()
@@ -108,9 +143,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except ReconcilerError as error:
-        _explain(error)
-        return error.exit_code
     except BrokenPipeError:
         return ExitCode.OK
     return code if isinstance(code, int) else ExitCode.OK
@@ -124,11 +156,10 @@ def _misplaced(error: click.UsageError) -> click.UsageError:
     return error
 
 
-def _explain(error: ReconcilerError) -> None:
+def _explain(console: Console, error: ReconcilerError) -> None:
     from reconciler.views.diagnostics import render
     from reconciler.views.error_text import render_error
 
-    console = open_console("auto", 0)
     if isinstance(error, ManifestInvalid):
         console.err([render(error.diagnostics, color=console.color_err)])
     else:

@@ -48,9 +48,9 @@ class Approval:
         can_ask: bool,
     ) -> Approval:
         """Read the approved plan. Raises `SettingsInvalid` if nothing approves and no person can be asked."""
-        from reconciler.core.plans.planfile import parse_plan
+        from reconciler.core.plans.planfile import MAX_BYTES, parse_plan
 
-        approved = parse_plan(planfile.read_bytes()) if planfile is not None else None
+        approved = parse_plan(invocation.read(planfile, MAX_BYTES)) if planfile is not None else None
         auto = auto_approve or approved is not None or digest is not None
         if not auto and not (can_ask and invocation.console.is_interactive):
             raise SettingsInvalid(
