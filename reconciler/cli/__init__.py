@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import chdir
+from contextlib import chdir, suppress
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from reconciler import __version__
-from reconciler.cli.console import ensure_streams, open_console
+from reconciler.cli.console import Console, ensure_streams, open_console
 from reconciler.cli.invocation import Invocation
 from reconciler.cli.manifests import init, schema, validate
 from reconciler.cli.parameters import FOLDER, TEXT, UNSEEN_FILE
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from reconciler.cli.console import Console
-
 
 class _Commands(click.Group):
     """The commands; an error of any of them becomes text on stderr, in the colours that were asked for."""
@@ -35,7 +34,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ReconcilerError as error:
-            _explain(ctx.obj.console if ctx.obj else open_console("auto", 0), error)
+            _explain(ctx.obj.console, error)
             return error.exit_code
 
 
@@ -100,13 +99,16 @@ def _enter(context: click.Context, root: Path | None) -> None:
         ) from error
 
 
+UNWRITTEN = "error: the output could not be written: "
+
+
 @cli.result_callback()
 @click.pass_context
 def finish(context: click.Context, /, code: object, **_: object) -> object:
     """Turn a success into an error if its result could not be written."""
     failures = context.obj.console.failures
-    if failures and code == ExitCode.OK:
-        context.obj.console.err([f"error: the output could not be written: {failures[0]}"])
+    if failures and code in {ExitCode.OK, ExitCode.CHANGES}:
+        context.obj.console.err([UNWRITTEN + failures[0]])
         return ExitCode.ERROR
     return code
 
@@ -135,17 +137,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
     except click.UsageError as error:
-        _misplaced(error).show()
-        return ExitCode.USAGE
+        return _said(_misplaced(error), ExitCode.USAGE)
     except click.ClickException as error:
-        error.show()
-        return ExitCode.ERROR
+        return _said(error, ExitCode.ERROR)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        Console().err(["interrupted"])
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+    except SystemExit:  # click's answer to a closed pipe, when nobody reads its own texts, such as the help
         return ExitCode.OK
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        Console().err([f"{UNWRITTEN}{error.strerror}"])  # those texts go to no console
+        return ExitCode.ERROR
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _said(error: click.ClickException, code: ExitCode) -> ExitCode:
+    """The code, once click's text for the error is on stderr."""
+    text = StringIO()
+    error.show(file=text)
+    Console().err([text.getvalue().rstrip("\n")])
+    return code
 
 
 def _misplaced(error: click.UsageError) -> click.UsageError:
@@ -170,16 +183,22 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
     """For a defect of reconciler itself: the user sees two lines and gets a file to report, never a traceback."""
     import tempfile
 
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="reconciler-crash-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as report:
-        report.writelines(f"{line}\n" for line in _frames(kind, error, trace))
-    sys.stderr.write(
-        f"error: internal error ({kind.__name__}): this is a defect of reconciler\n"
-        f"hint: report it with {report.name}; whatever was done is in the journal, and a rerun picks it up\n"
+    frames = [f"  {line}" for line in _frames(kind, error, trace)]
+    shown, where = frames, "the lines below"
+    with suppress(OSError):  # a disk that is full or read-only
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="reconciler-crash-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as report:
+            report.writelines(f"{line.strip()}\n" for line in frames)
+        where = report.name
+        shown = frames if "CI" in os.environ else []  # a runner's files are deleted with it
+    Console().err(
+        [
+            f"error: internal error ({kind.__name__}): this is a defect of reconciler",
+            f"hint: report it with {where}; whatever was done is in the journal, and a rerun picks it up",
+            *shown,
+        ]
     )
-    if "CI" in os.environ:  # the runner's files are deleted with it
-        sys.stderr.writelines(f"  {line}\n" for line in _frames(kind, error, trace))
 
 
 def _frames(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Iterator[str]:

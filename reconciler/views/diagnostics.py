@@ -47,9 +47,12 @@ def render(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
     return "\n\n".join("\n".join(_lines(each, paint)) for each in diagnostics)
 
 
-def render_github(diagnostics: Sequence[Diagnostic]) -> str:
-    """The findings as GitHub's workflow commands: the first as annotations in a pull request, the rest as a count."""
-    lines = [_annotation(each) for each in diagnostics[:MOST_ANNOTATIONS]]
+def render_github(diagnostics: Sequence[Diagnostic], below: str = "") -> str:
+    """The findings as GitHub's workflow commands: the first as annotations in a pull request, the rest as a count.
+
+    `below` is the project's folder within the repository, such as `crm/`.
+    """
+    lines = [_annotation(each, below) for each in diagnostics[:MOST_ANNOTATIONS]]
     more = len(diagnostics) - len(lines)
     if more:
         lines.append(f"::notice title=reconciler::and {more} more: `reconciler validate` shows all of them")
@@ -75,11 +78,16 @@ def _json(diagnostic: Diagnostic) -> Json:
     }
 
 
-def _annotation(diagnostic: Diagnostic) -> str:
+def _annotation(diagnostic: Diagnostic, below: str) -> str:
     span = diagnostic.span
     properties: dict[str, str | int] = {}
     if span is not None:
-        properties = {"file": span.file, "line": span.line, "col": span.column, "endColumn": span.end_column}
+        properties = {
+            "file": f"{below}{span.file}",
+            "line": span.line,
+            "col": span.column,
+            "endColumn": span.end_column,
+        }
     properties["title"] = f"{diagnostic.severity.value}[{diagnostic.code}]"
     text = ",".join(f"{name}={for_workflow_property(str(value))}" for name, value in properties.items())
     hint = "" if diagnostic.hint is None else f"\nhint: {cut(diagnostic.hint)}"

@@ -79,7 +79,7 @@ def _all_is_well(plan: Plan) -> str:
         return " Catalog is as recorded."
     if plan.destroys_all:
         return " Nothing is recorded."
-    batches = f" Every {'targeted' if plan.targets else 'declared'} batch is recorded"
+    batches = " Every declared batch is recorded"
     return f"{batches}; Catalog was not read." if plan.read is CatalogRead.NOTHING else f"{batches} and in Catalog."
 
 

@@ -363,11 +363,6 @@ def test_no_changes_counts_what_is_missing_orphaned_and_undecided() -> None:
     )
 
 
-def test_no_changes_of_some_targets_does_not_speak_for_all() -> None:
-    settled = replace(plan_of([desired()], [recorded()], [observed()]), targets=("loyalty/*",))
-    assert summary_line(settled) == "No changes. Every targeted batch is recorded and in Catalog."
-
-
 def test_rows_that_are_not_in_are_to_be_looked_at() -> None:
     lost = replace(observed(status="success"), records=98, failed_records=2, errors=("INGEST-1212-400: 2 errors",))
     plan = plan_of([desired()], [recorded()], [lost])
