@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 )
 def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[str, ...]) -> int:
     """Serve the AEP API on loopback until interrupted."""
+    from sqlite3 import Error
+
     from reconciler.emulator import FaultsInvalid
     from reconciler.emulator.server import run_server
 
@@ -42,7 +43,7 @@ def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[
         raise SettingsInvalid(
             f"`{faults}`: {error}", hint="the form is described in `reconciler/emulator/faultfile.py`"
         ) from error
-    except (ValueError, sqlite3.Error) as error:
+    except (ValueError, Error) as error:
         raise SettingsInvalid(
             f"`{data}` holds no data of an emulator: {error}", hint="choose another file with `--data`, or remove it"
         ) from error

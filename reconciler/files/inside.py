@@ -84,6 +84,7 @@ def write_private(path: str | os.PathLike[str], text: str, root: str | os.PathLi
     """Write a file that only its owner may read. Raises `OSError`, also for a link in the root."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_WAIT  # a pipe that nobody reads must not hold the run up
     descriptor = os.open(_checked(path, root), flags, PRIVATE)
-    os.set_blocking(descriptor, True)
+    if NO_WAIT:
+        os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)

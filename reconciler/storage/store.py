@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.core.states.replay import Replayed
     from reconciler.storage.disk import Disk, Handle
 
-_RESERVED_SUFFIXES = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
+_RESERVED_SUFFIXES = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark", ".emulator"})
 """The suffixes of the files beside a state."""
 
 

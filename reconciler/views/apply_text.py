@@ -118,7 +118,7 @@ def account_lines(account: Account, *, color: bool) -> Iterator[str]:
 
 
 def failure_lines(account: Account, *, color: bool) -> Iterator[str]:
-    """What went wrong: what could not be written down, then each error."""
+    """What went wrong: what could not be written down, each error, rows that were refused."""
     paint = Palette(color)
     yield from _unrecorded(account, paint)
     if account.failures:
@@ -126,6 +126,8 @@ def failure_lines(account: Account, *, color: bool) -> Iterator[str]:
         yield paint.red(f"{len(account.failures)} of the changes failed:")
         for failures in same_errors(account):
             yield from _one_error(failures, paint)
+    for address, counts in sorted(account.partial):
+        yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts, LONGEST_OF_MANY)}"
 
 
 def closing_lines(account: Account, *, color: bool) -> Iterator[str]:
@@ -136,8 +138,6 @@ def closing_lines(account: Account, *, color: bool) -> Iterator[str]:
     others = other_counts(account)
     if others:
         yield f"Also {', '.join(others)}."
-    for address, counts in sorted(account.partial):
-        yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts, LONGEST_OF_MANY)}"
     if account.cause is not None:
         yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
         yield from (f"    {line}" for line in detail_lines(account.cause, MOST_LINES))

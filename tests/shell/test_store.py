@@ -281,7 +281,7 @@ def test_replace_writes_over_what_cannot_be_read(tmp_path: Path) -> None:
     assert store.journal.with_name("dev.journal.damaged-2").exists()
 
 
-@pytest.mark.parametrize("suffix", [".journal", ".lock", ".tmp"])
+@pytest.mark.parametrize("suffix", [".journal", ".lock", ".tmp", ".emulator"])
 def test_a_state_file_is_not_named_like_what_lies_beside_it(suffix: str) -> None:
     with pytest.raises(SettingsInvalid):
         Store(Path(f"state/dev{suffix}"), WHO)
