@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from reconciler import __version__
 
@@ -14,9 +15,11 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line."""
-    if sys.argv[1:] == ["--version"]:
-        sys.stdout.write(f"reconciler, version {__version__}\n")
-        return
+    if sys.argv[1:] == ["--version"] and sys.stdout is not None:
+        with suppress(OSError):  # what cannot be written is told below
+            sys.stdout.write(f"reconciler, version {__version__}\n")
+            sys.stdout.flush()
+            return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
     from reconciler.cli import main as run  # noqa: PLC0415  (click takes most of the start-up time)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import replace
 from http import HTTPStatus
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import StateCorrupt, StoreFailed, Unauthorized
@@ -17,7 +20,6 @@ from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, 
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from pathlib import Path
 
     import httpx
 
@@ -66,23 +68,49 @@ def connector(
 
 def _embedded(declared: Declared, state: Path, stack: ExitStack) -> httpx.AsyncBaseTransport:
     """Start the embedded emulator: it keeps its data beside the state file and has the declared datasets."""
-    from sqlite3 import Error
+    from sqlite3 import OperationalError
 
     from reconciler.emulator import Emulator, World
 
     data = state.with_suffix(".emulator")
+    stack.enter_context(_damage_told(data))
     try:
+        _refuse_links(data)
         data.parent.mkdir(parents=True, exist_ok=True)
-        emulator = stack.enter_context(Emulator(data, world=World(datasets=declared.datasets)))
-    except ValueError as error:
-        raise StateCorrupt(
-            f"the embedded emulator cannot read its data: {error}", hint=f"remove `{data.name}` beside the state file"
-        ) from error
-    except (OSError, Error) as error:
+        return stack.enter_context(Emulator(data, world=World(datasets=declared.datasets))).transport()
+    except (OSError, OperationalError) as error:
         raise StoreFailed(
-            f"the embedded emulator cannot write `{data}`: {error}", hint="make the state folder writable"
+            f"the embedded emulator cannot use `{data}`: {error}",
+            hint="make the state folder writable, and put no link, folder or pipe in the file's place",
         ) from error
-    return emulator.transport()
+    except ValueError as error:
+        raise _unreadable(data, error) from error
+
+
+@contextmanager
+def _damage_told(data: Path) -> Iterator[None]:
+    """Translate what SQLite says of data that is damaged, then or later."""
+    from sqlite3 import Error
+
+    try:
+        yield
+    except Error as error:
+        raise _unreadable(data, error) from error
+
+
+def _unreadable(data: Path, error: Exception) -> StateCorrupt:
+    return StateCorrupt(
+        f"the embedded emulator cannot read its data: {error}", hint=f"remove `{data}`: it starts anew then"
+    )
+
+
+def _refuse_links(data: Path) -> None:
+    """Raise `OSError` for a link in place of anything that the emulator or SQLite would open; they follow links."""
+    names = [data.with_name(f"{data.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".files")]
+    kept = (Path(top) / name for top, folders, files in os.walk(names[-1]) for name in (*folders, *files))
+    for path in chain(names, kept):
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, f"`{path}` is a symbolic link, and links are not followed")
 
 
 @asynccontextmanager

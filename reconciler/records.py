@@ -12,7 +12,9 @@ from reconciler.core.errors import SettingsInvalid, StateMismatch
 from reconciler.core.states.merge import merge as merge_states
 from reconciler.core.states.state import State, dump, parse
 from reconciler.session import open_store
+from reconciler.storage.disk import RealDisk
 from reconciler.storage.lock import hold
+from reconciler.storage.store import translated, write_whole
 from reconciler.workspace import identify
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.core.batch import Record
+    from reconciler.storage.disk import Disk
     from reconciler.storage.store import Loaded, Store
     from reconciler.workspace import Workspace
 
@@ -84,20 +87,22 @@ def commit(workspace: Workspace) -> State:
 
 
 def merge(base: Path, ours: Path, theirs: Path) -> State:
-    """Join two state files as a Git merge driver does; the result is written to `ours`.
+    """Join two state files as a Git merge driver does; the result is written to `ours`, whole or not at all.
 
-    Raises `StateMismatch` with every contradiction; then `ours` is as it was.
+    Only the base may be missing or empty: Git passes an empty one when both sides added the file, and then whatever
+    stands on one side is kept. Raises `StateMismatch` with every contradiction, `StateCorrupt`, also for a side that is
+    empty, or `StoreFailed`; then `ours` is as it was.
     """
-    before, mine, other = (_parsed(path) for path in (base, ours, theirs))
-    kept = mine or other
-    if kept is None:
-        raise StateMismatch("both sides of the merge are empty", hint="check the paths: `state merge %O %A %B`")
-    merged = merge_states(before, mine or State(kept.identity, {}), other or State(kept.identity, {}))
-    ours.write_bytes(dump(merged))
+    disk = RealDisk()
+    before, mine, other = (_bytes(disk, path) for path in (base, ours, theirs))
+    ancestor = parse(before, None, base.name) if before else None
+    merged = merge_states(ancestor, parse(mine or b"", None, ours.name), parse(other or b"", None, theirs.name))
+    with translated(f"writing `{ours}`"):
+        status = disk.status(ours)
+        write_whole(disk, ours, dump(merged), status.mode if status else None)
     return merged
 
 
-def _parsed(path: Path) -> State | None:
-    """The state in a file; None when Git passes an empty one (the file is new on a side)."""
-    data = path.read_bytes() if path.exists() else b""
-    return parse(data, None, path.name) if data else None
+def _bytes(disk: Disk, path: Path) -> bytes | None:
+    with translated(f"reading `{path}`"):
+        return disk.read(path)

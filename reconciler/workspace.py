@@ -13,7 +13,7 @@ from reconciler.core.manifests.expand import expand
 from reconciler.core.manifests.parse import choose_environment, parse
 from reconciler.core.plans.planner import moved_to
 from reconciler.files.fingerprints import Fingerprints
-from reconciler.files.inside import leads_out
+from reconciler.files.inside import followed
 from reconciler.files.manifests import read_sources
 from reconciler.files.reading import DataFiles
 from reconciler.files.survey import check_completion, fingerprinted, survey
@@ -147,12 +147,9 @@ def identify(workspace: Workspace) -> Identity:
 
 
 def state_path(workspace: Workspace, environment: str) -> Path:
-    """The state file of an environment. Raises `StoreFailed` when a link would lead out of the repository."""
-    if workspace.state_file is not None:
-        return workspace.state_file
-    folder = workspace.root / "state"
-    if leads_out(folder, workspace.root):
-        raise StoreFailed(
-            f"`{folder}` leads out of the repository", hint="put the folder itself there, or pass `--state FILE`"
-        )
-    return folder / f"{environment}.jsonl"
+    """The state file of an environment. Raises `StoreFailed` if its folder is reached by a link of the repository."""
+    path = workspace.state_file or workspace.root / "state" / f"{environment}.jsonl"
+    flaw = followed(path.parent, workspace.root)
+    if flaw is not None:
+        raise StoreFailed(flaw, hint="put the folder itself there, or pass `--state FILE` with a place that has none")
+    return path

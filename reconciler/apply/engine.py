@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from reconciler.apply.creation import LOOKS_FIRST, Creation
-from reconciler.apply.loading import Loading, is_partial, loaded, record_counts
+from reconciler.apply.loading import Loading, loaded, record_counts
 from reconciler.apply.rivals import cleared, first_of, search
 from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
@@ -258,7 +258,7 @@ class _Engine:
 
     async def _wait_for(self, record: Record) -> None:
         observed = await loaded(self.run, record.id)
-        if observed is not None and is_partial(observed):
+        if observed is not None and observed.is_partial:
             reasons = [record_counts(observed), *observed.errors[:1]]
             self.account.partial.append((record.address, "; ".join(filter(None, reasons))))
 

@@ -157,11 +157,6 @@ def record_counts(observed: Observed) -> str:
     return ", ".join(parts)
 
 
-def is_partial(observed: Observed) -> bool:
-    """Whether a batch that was loaded lacks records (aep-api.md §8.4: `success` may carry errors)."""
-    return bool(observed.failed_records) or bool(observed.errors)
-
-
 @dataclass(slots=True)
 class _CountedContent:
     """Content that tells the listener how many bytes were sent; those of an attempt that failed are taken back."""

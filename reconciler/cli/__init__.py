@@ -5,42 +5,64 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import chdir, suppress
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from reconciler import __version__
-from reconciler.cli.console import ensure_streams, open_console
+from reconciler.cli.console import Console, ensure_streams, open_console
 from reconciler.cli.invocation import Invocation
 from reconciler.cli.manifests import init, schema, validate
+from reconciler.cli.parameters import FOLDER, TEXT, UNSEEN_FILE
 from reconciler.cli.plans import apply, plan, show
 from reconciler.cli.serve import emulator
 from reconciler.cli.states import import_, output, state
-from reconciler.core.errors import ExitCode, ManifestInvalid, ReconcilerError
+from reconciler.core.errors import ExitCode, ManifestInvalid, ReconcilerError, SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands; an error of any of them becomes text on stderr, in the colours that were asked for."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ReconcilerError as error:
+            _explain(ctx.obj.console, error)
+            return error.exit_code
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="reconciler")
 @click.option(
     "-C",
     "root",
     metavar="DIR",
-    default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Work in this folder (the repository).",
+    type=FOLDER,
+    help="Work in this folder (the repository), as if started there: every other path is relative to it.",
 )
-@click.option("--env", "environment", metavar="NAME", envvar="RECONCILER_ENV", help="The environment to work on.")
-@click.option("--manifests", metavar="DIR", default="manifests", show_default=True, help="Where the manifests are.")
+@click.option(
+    "--env",
+    "environment",
+    type=TEXT,
+    metavar="NAME",
+    envvar="RECONCILER_ENV",
+    help="The environment to work on. An empty RECONCILER_ENV counts as not set.",
+)
+@click.option(
+    "--manifests", type=TEXT, metavar="DIR", default="manifests", show_default=True, help="Where the manifests are."
+)
 @click.option(
     "--state",
     "state_file",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=UNSEEN_FILE,
     help="The state file.  [default: state/ENVIRONMENT.jsonl]",
 )
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -48,7 +70,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def cli(
     context: click.Context,
-    root: Path,
+    root: Path | None,
     environment: str | None,
     manifests: str,
     state_file: Path | None,
@@ -56,13 +78,28 @@ def cli(
     verbose: int,
 ) -> None:
     """Declare the batches of Adobe Experience Platform datasets in Git; plan and apply them, never twice."""
-    context.obj = Invocation(
-        root=root,
-        environment=environment or None,
-        manifests=root / manifests,
-        state_file=state_file,
-        console=open_console(color, verbose),
-    )
+    console = open_console(color, verbose)
+    context.obj = Invocation(Path(), Path(manifests), environment, state_file, console)
+    _enter(context, root)
+
+
+def _enter(context: click.Context, root: Path | None) -> None:
+    """Go to the folder that `-C` names, before any other path is looked at; the way back is for who calls `run`."""
+    try:
+        if root is not None:
+            try:
+                context.with_resource(chdir(root))
+            except FileNotFoundError:  # the folder of now was removed, or the other one just now
+                os.chdir(root)
+        Path.cwd()
+    except OSError as error:
+        raise SettingsInvalid(
+            f"cannot work in `{root or '.'}`: {error.strerror}",
+            hint="go to a folder that exists, or name one with `-C`",
+        ) from error
+
+
+UNWRITTEN = "error: the output could not be written: "
 
 
 @cli.result_callback()
@@ -70,8 +107,8 @@ def cli(
 def finish(context: click.Context, /, code: object, **_: object) -> object:
     """Turn a success into an error if its result could not be written."""
     failures = context.obj.console.failures
-    if failures and code == ExitCode.OK:
-        context.obj.console.err([f"error: the output could not be written: {failures[0]}"])
+    if failures and code in {ExitCode.OK, ExitCode.CHANGES}:
+        context.obj.console.err([UNWRITTEN + failures[0]])
         return ExitCode.ERROR
     return code
 
@@ -100,20 +137,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False)
     except click.UsageError as error:
-        _misplaced(error).show()
-        return ExitCode.USAGE
+        return _said(_misplaced(error), ExitCode.USAGE)
     except click.ClickException as error:
-        error.show()
-        return ExitCode.ERROR
+        return _said(error, ExitCode.ERROR)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        Console().err(["interrupted"])
         return ExitCode.INTERRUPTED
-    except ReconcilerError as error:
-        _explain(error)
-        return error.exit_code
-    except BrokenPipeError:
+    except SystemExit:  # click's answer to a closed pipe, when nobody reads its own texts, such as the help
         return ExitCode.OK
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        Console().err([f"{UNWRITTEN}{error.strerror}"])  # those texts go to no console
+        return ExitCode.ERROR
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _said(error: click.ClickException, code: ExitCode) -> ExitCode:
+    """The code, once click's text for the error is on stderr."""
+    text = StringIO()
+    error.show(file=text)
+    Console().err([text.getvalue().rstrip("\n")])
+    return code
 
 
 def _misplaced(error: click.UsageError) -> click.UsageError:
@@ -124,11 +169,10 @@ def _misplaced(error: click.UsageError) -> click.UsageError:
     return error
 
 
-def _explain(error: ReconcilerError) -> None:
+def _explain(console: Console, error: ReconcilerError) -> None:
     from reconciler.views.diagnostics import render
     from reconciler.views.error_text import render_error
 
-    console = open_console("auto", 0)
     if isinstance(error, ManifestInvalid):
         console.err([render(error.diagnostics, color=console.color_err)])
     else:
@@ -139,16 +183,22 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
     """For a defect of reconciler itself: the user sees two lines and gets a file to report, never a traceback."""
     import tempfile
 
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="reconciler-crash-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as report:
-        report.writelines(f"{line}\n" for line in _frames(kind, error, trace))
-    sys.stderr.write(
-        f"error: internal error ({kind.__name__}): this is a defect of reconciler\n"
-        f"hint: report it with {report.name}; whatever was done is in the journal, and a rerun picks it up\n"
+    frames = [f"  {line}" for line in _frames(kind, error, trace)]
+    shown, where = frames, "the lines below"
+    with suppress(OSError):  # a disk that is full or read-only
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="reconciler-crash-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as report:
+            report.writelines(f"{line.strip()}\n" for line in frames)
+        where = report.name
+        shown = frames if "CI" in os.environ else []  # a runner's files are deleted with it
+    Console().err(
+        [
+            f"error: internal error ({kind.__name__}): this is a defect of reconciler",
+            f"hint: report it with {where}; whatever was done is in the journal, and a rerun picks it up",
+            *shown,
+        ]
     )
-    if "CI" in os.environ:  # the runner's files are deleted with it
-        sys.stderr.writelines(f"  {line}\n" for line in _frames(kind, error, trace))
 
 
 def _frames(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Iterator[str]:

@@ -25,15 +25,11 @@ MOST_NAMES = 5
 """How many addresses that are no longer needed are named."""
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(invocation: Invocation, path: Path) -> Plan:
     """The plan of a file. Raises `Refused` for one that `plan --out` did not write, and `SettingsInvalid`."""
     from reconciler.core.plans.planfile import MAX_BYTES, parse_plan
 
-    try:
-        with path.open("rb") as file:
-            return parse_plan(file.read(MAX_BYTES + 1))  # it may be a device that never ends
-    except OSError as error:
-        raise SettingsInvalid(f"cannot read `{path}`: {error.strerror}", hint="name a file of `plan --out`") from error
+    return parse_plan(invocation.read(path, MAX_BYTES))
 
 
 @dataclass(slots=True)
@@ -60,7 +56,7 @@ class Approval:
         can_ask: bool,
     ) -> Approval:
         """Read the approved plan. Raises `SettingsInvalid` if nothing approves and no person can be asked."""
-        approved = read_plan(planfile) if planfile is not None else None
+        approved = read_plan(invocation, planfile) if planfile is not None else None
         auto = auto_approve or approved is not None or digest is not None
         if not auto and not (can_ask and invocation.console.is_interactive):
             raise SettingsInvalid(

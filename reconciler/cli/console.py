@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Console:
     """The two streams of one run, and how to write on them."""
 
-    color: bool
+    color: bool = False
     """Whether stdout takes colour."""
-    color_err: bool
+    color_err: bool = False
     """Whether stderr takes colour."""
     verbose: int = 0
     failures: list[str] = field(default_factory=list)
@@ -54,6 +54,8 @@ def ensure_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  (open until the process ends)
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (open until the process ends)
     if sys.stderr is None:
@@ -61,12 +63,15 @@ def ensure_streams() -> None:
 
 
 def open_console(color: str, verbose: int) -> Console:
-    """The console for `--color auto|always|never`; `auto` respects `NO_COLOR` (no-color.org)."""
+    """The console for `--color auto|always|never`; `auto` respects `NO_COLOR` (no-color.org) and `TERM=dumb`.
+
+    An empty `NO_COLOR` counts as not set, as that convention says.
+    """
 
     def wants(stream: TextIO) -> bool:
         if color != "auto":
             return color == "always"
-        return "NO_COLOR" not in os.environ and stream.isatty()
+        return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.cli.parameters import DATE, SECONDS, TEXT, Whole
+from reconciler.core.errors import SettingsInvalid
 from reconciler.core.pace import DEFAULT, Pace
 
 if TYPE_CHECKING:
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from reconciler.session import Connect
     from reconciler.workspace import Declared, Workspace
 
-DATE = click.DateTime(formats=["%Y-%m-%d"])
-
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -34,15 +34,14 @@ class Invocation:
     state_file: Path | None
     console: Console
 
-    def workspace(self, today: date | datetime | None = None) -> Workspace:
+    def workspace(self, today: date | None = None) -> Workspace:
         """The folder that operations work in; without `today`, it is the current UTC date."""
         from reconciler.workspace import Workspace
 
-        day = today.date() if isinstance(today, datetime) else today
         return Workspace(
             root=self.root,
             manifests=self.manifests,
-            today=day or datetime.now(UTC).date(),
+            today=today or datetime.now(UTC).date(),
             environment=self.environment,
             state_file=self.state_file,
         )
@@ -64,6 +63,28 @@ class Invocation:
             log=self.console.verbose > 1,
         )
 
+    def read(self, path: Path, most: int) -> bytes:
+        """The bytes of a file that a person named, at most one more than `most`. Raises `SettingsInvalid`."""
+        from reconciler.files.inside import read_given
+
+        try:
+            return read_given(path, self.root, most)
+        except OSError as error:
+            raise SettingsInvalid(
+                f"cannot read `{path}`: {error.strerror or error}", hint="give the path of a file of its own"
+            ) from error
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a result to where a person wants it. Raises `SettingsInvalid`."""
+        from reconciler.files.inside import write_private
+
+        try:
+            write_private(path, text, self.root)
+        except OSError as error:
+            raise SettingsInvalid(
+                f"cannot write `{path}`: {error.strerror or error}", hint="choose another place"
+            ) from error
+
     def warn(self, declared: Declared) -> None:
         """Show on stderr what was found in the manifests and the files that they name."""
         from reconciler.views.diagnostics import render
@@ -74,7 +95,7 @@ class Invocation:
 
 SETTLE = click.option(
     "--settle-timeout",
-    type=click.FloatRange(0),
+    type=SECONDS,
     default=DEFAULT.settle,
     show_default=True,
     metavar="S",
@@ -98,9 +119,16 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--target", "targets", metavar="GLOB", multiple=True, help="Only these addresses. Repeatable."
+                "--target",
+                "targets",
+                type=TEXT,
+                metavar="GLOB",
+                multiple=True,
+                help="Only these addresses. Repeatable.",
             ),
-            click.option("--replace", metavar="ADDRESS", multiple=True, help="Make a next generation. Repeatable."),
+            click.option(
+                "--replace", type=TEXT, metavar="ADDRESS", multiple=True, help="Make a next generation. Repeatable."
+            ),
             click.option("--destroy", is_flag=True, help="Delete every recorded batch."),
             click.option("--refresh-only", is_flag=True, help="Only compare records with Catalog, and update them."),
             click.option("--refresh/--no-refresh", default=True, help="Whether to read Catalog.  [default: refresh]"),
@@ -110,14 +138,14 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--today", type=DATE, metavar="DATE", help="What `today` means in manifests (UTC)."),
             click.option(
                 "--parallelism",
-                type=click.IntRange(1, 256),
+                type=Whole(1, 256),
                 default=DEFAULT.parallelism,
                 show_default=True,
                 metavar="N",
             ),
             click.option(
                 "--lock-timeout",
-                type=click.FloatRange(0),
+                type=SECONDS,
                 default=0.0,
                 metavar="S",
                 help="Wait for another run.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,24 @@ def validate(invocation: Invocation, form: str) -> int:
         case "json":
             console.out([json.dumps(view.to_json(found), indent=2, sort_keys=True)])
         case "github":
-            console.out([view.render_github(found)] if found else [])
+            console.out([view.render_github(found, _below_repository())] if found else [])
         case _:
             console.err([view.render(found, color=console.color_err)] if found else [])
             console.out([] if has_errors(found) else ["The manifests are valid."])
     return ExitCode.ERROR if has_errors(found) else ExitCode.OK
+
+
+def _below_repository() -> str:
+    """The folder of now within the repository, with `/` at its end: GitHub finds a file by its path from the top.
+
+    The top is the nearest folder above that Git or, where Git is not installed, the runner says is one.
+    """
+    here = Path.cwd()
+    runner = os.environ.get("GITHUB_WORKSPACE")
+    for folder in (here, *here.parents):
+        if (runner and folder == Path(os.path.realpath(runner))) or os.path.lexists(folder / ".git"):
+            return "".join(f"{part}/" for part in here.relative_to(folder).parts)
+    return ""
 
 
 @click.command()

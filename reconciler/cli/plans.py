@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.approval import Approval, read_plan
 from reconciler.cli.invocation import make_options, pass_invocation, run_options
-from reconciler.core.errors import ExitCode, ReconcilerError, SettingsInvalid
+from reconciler.cli.parameters import FILE, GIVEN_FILE, TEXT, Whole
+from reconciler.core.errors import ExitCode, ReconcilerError
 from reconciler.core.pace import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from datetime import datetime
+    from datetime import date
+    from pathlib import Path
 
     from reconciler.apply.run import Stop
     from reconciler.cli.invocation import Invocation
@@ -27,9 +28,9 @@ FORMATS = click.Choice(["text", "json", "markdown"])
 
 
 @click.command()
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Save the plan.")
+@click.option("--out", type=FILE, metavar="FILE", help="Save the plan.")
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Markdown as well.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="Markdown as well.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @run_options
 @pass_invocation
@@ -59,20 +60,20 @@ def plan(
 
 
 @click.command()
-@click.argument("planfile", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--approved", metavar="DIGEST", help="Apply only the plan with this digest.")
+@click.argument("planfile", required=False, type=GIVEN_FILE)
+@click.option("--approved", type=TEXT, metavar="DIGEST", help="Apply only the plan with this digest.")
 @click.option("--auto-approve", is_flag=True, help="Do not ask.")
 @click.option(
-    "--rate", type=click.IntRange(1), default=DEFAULT.rate, show_default=True, metavar="N", help="Creates a minute."
+    "--rate", type=Whole(1, 1_000_000), default=DEFAULT.rate, show_default=True, metavar="N", help="Creates a minute."
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="An account as well.")
+@click.option("--markdown", type=FILE, metavar="FILE", help="An account as well.")
 @click.option(
     "--wait/--no-wait", default=None, help="Wait until completed batches are loaded.  [default: in a terminal]"
 )
 @click.option(
     "--part-size",
-    type=click.IntRange(1, 512_000_000),
+    type=Whole(1, 512_000_000),
     default=DEFAULT.part_bytes,
     show_default=True,
     metavar="BYTES",
@@ -124,7 +125,7 @@ def _carry_out(
     report: Reporter,
     approval: Approval,
     options: Options,
-    today: datetime | None,
+    today: date | None,
 ) -> Applied:
     """Plan again, get the plan approved, and apply it until it is done or interrupted."""
     from reconciler import operations
@@ -155,12 +156,12 @@ def _exit_code(done: Applied, *, declined: bool) -> int:
 
 
 @click.command()
-@click.argument("planfile", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("planfile", type=GIVEN_FILE)
 @click.option("--format", "form", type=FORMATS, default="text", show_default=True)
 @pass_invocation
 def show(invocation: Invocation, planfile: Path, form: str) -> int:
     """Show a saved plan again."""
-    _print_plan(invocation, read_plan(planfile), form)
+    _print_plan(invocation, read_plan(invocation, planfile), form)
     return ExitCode.OK
 
 
@@ -181,22 +182,15 @@ def _save(invocation: Invocation, out: Path | None, markdown: Path | None, made:
     from reconciler.views import plan_json, plan_markdown
 
     if out is not None:
-        _write(invocation, out, plan_json.dump_plan(made))
+        invocation.write(out, plan_json.dump_plan(made))
     if markdown is not None:
-        _write(invocation, markdown, plan_markdown.render_plan(made))
+        invocation.write(markdown, plan_markdown.render_plan(made))
 
 
 def _save_account(invocation: Invocation, markdown: Path | None, done: Applied) -> None:
     if markdown is not None:
         from reconciler.views.plan_markdown import account_markdown
+        from reconciler.views.plan_text import summary_line
 
-        _write(invocation, markdown, account_markdown(done.account) if done.account else "No changes.\n")
-
-
-def _write(invocation: Invocation, path: Path, text: str) -> None:
-    from reconciler.files.inside import write_private
-
-    try:
-        write_private(path, text, invocation.root)
-    except OSError as error:
-        raise SettingsInvalid(f"cannot write `{path}`: {error.strerror}", hint="choose another place") from error
+        idle = "The plan was not approved: nothing was done." if done.plan.has_changes else summary_line(done.plan)
+        invocation.write(markdown, account_markdown(done.account) if done.account else f"{idle}\n")

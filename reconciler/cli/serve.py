@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.console import Console
+from reconciler.cli.parameters import FILE, GIVEN_FILE, TEXT, Whole
 from reconciler.core.errors import ExitCode, SettingsInvalid
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 picks a free one.")
-@click.option("--data", type=click.Path(dir_okay=False, path_type=Path), help="Keep everything in this file.")
-@click.option("--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Fault rules, as JSON.")
+@click.option("--port", type=Whole(0, 65535), default=8080, show_default=True, help="0 picks a free one.")
+@click.option("--data", type=FILE, metavar="FILE", help="Keep everything in this file.")
+@click.option("--faults", type=GIVEN_FILE, metavar="FILE", help="Fault rules, as JSON.")
 @click.option(
-    "--dataset", "datasets", multiple=True, metavar="ID", help="A dataset that exists. Repeatable; none: any."
+    "--dataset",
+    "datasets",
+    type=TEXT,
+    multiple=True,
+    metavar="ID",
+    help="A dataset that exists. Repeatable; none: any.",
 )
 def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[str, ...]) -> int:
     """Serve the AEP API on loopback until interrupted."""
+    from sqlite3 import Error
+
     from reconciler.emulator import FaultsInvalid
     from reconciler.emulator.server import run_server
 
@@ -31,9 +43,15 @@ def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[
         raise SettingsInvalid(
             f"`{faults}`: {error}", hint="the form is described in `reconciler/emulator/faultfile.py`"
         ) from error
-    except ValueError as error:
-        raise SettingsInvalid(f"`{data}`: {error}", hint="choose another file with `--data`") from error
+    except (ValueError, Error) as error:
+        raise SettingsInvalid(
+            f"`{data}` holds no data of an emulator: {error}", hint="choose another file with `--data`, or remove it"
+        ) from error
     except OSError as error:
+        if error.filename is not None:
+            raise SettingsInvalid(
+                f"cannot use `{error.filename}`: {error.strerror or error}", hint="choose another file"
+            ) from error
         raise SettingsInvalid(
             f"cannot serve on port {port}: {error.strerror or error}", hint="choose another one, or 0 for a free one"
         ) from error
@@ -41,5 +59,4 @@ def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[
 
 
 def _ready(port: int) -> None:
-    click.echo(f"AEP_API_URL=http://127.0.0.1:{port}")
-    click.echo(f"AEP_IMS_URL=http://127.0.0.1:{port}")
+    Console().out(f"{name}=http://127.0.0.1:{port}" for name in ("AEP_API_URL", "AEP_IMS_URL"))

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.invocation import SETTLE, pass_invocation
+from reconciler.cli.parameters import FILE, GIVEN_FILE, TEXT
 from reconciler.core.errors import ExitCode
 from reconciler.core.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from reconciler.cli.invocation import Invocation
     from reconciler.core.batch import Observed, Record
 
 
 @click.command()
-@click.argument("globs", nargs=-1, metavar="[GLOB]...")
+@click.argument("globs", nargs=-1, type=TEXT, metavar="[GLOB]...")
 @click.option("--format", "form", type=click.Choice(["text", "json", "env"]), default="text", show_default=True)
 @pass_invocation
 def output(invocation: Invocation, globs: tuple[str, ...], form: str) -> int:
@@ -43,10 +44,14 @@ def _matching(records: Mapping[str, Record], globs: tuple[str, ...]) -> dict[str
 
 
 @click.command("import")
-@click.argument("address", required=False)
-@click.argument("batch_id", required=False)
-@click.option("--discover", metavar="DATASET_ID", help="Print a manifest that imports every batch of this dataset.")
-@click.option("--as", "name", metavar="NAME", help="The dataset's name in that manifest.  [default: from its id]")
+@click.argument("address", type=TEXT, required=False)
+@click.argument("batch_id", type=TEXT, required=False)
+@click.option(
+    "--discover", type=TEXT, metavar="DATASET_ID", help="Print a manifest that imports every batch of this dataset."
+)
+@click.option(
+    "--as", "name", type=TEXT, metavar="NAME", help="The dataset's name in that manifest.  [default: from its id]"
+)
 @pass_invocation
 def import_(
     invocation: Invocation, address: str | None, batch_id: str | None, discover: str | None, name: str | None
@@ -87,7 +92,7 @@ def state() -> None:
 
 
 @state.command("list")
-@click.argument("globs", nargs=-1, metavar="[GLOB]...")
+@click.argument("globs", nargs=-1, type=TEXT, metavar="[GLOB]...")
 @pass_invocation
 def list_(invocation: Invocation, globs: tuple[str, ...]) -> int:
     """List the recorded batches."""
@@ -103,7 +108,7 @@ def list_(invocation: Invocation, globs: tuple[str, ...]) -> int:
 
 
 @state.command("show")
-@click.argument("address")
+@click.argument("address", type=TEXT)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--refresh/--no-refresh", default=True, help="Whether the text tells the batch's status.")
 @pass_invocation
@@ -136,8 +141,8 @@ def _status(invocation: Invocation, record: Record) -> tuple[Observed | None, st
 
 
 @state.command()
-@click.argument("origin", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("origin", type=TEXT, metavar="FROM")
+@click.argument("target", type=TEXT, metavar="TO")
 @pass_invocation
 def mv(invocation: Invocation, origin: str, target: str) -> int:
     """Rename a record; the batch stays."""
@@ -149,7 +154,7 @@ def mv(invocation: Invocation, origin: str, target: str) -> int:
 
 
 @state.command()
-@click.argument("address")
+@click.argument("address", type=TEXT)
 @pass_invocation
 def rm(invocation: Invocation, address: str) -> int:
     """Forget a record; the batch stays."""
@@ -214,9 +219,9 @@ def check(invocation: Invocation, settle_timeout: float) -> int:
 
 
 @state.command()
-@click.argument("base", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("ours", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("theirs", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("base", type=FILE)
+@click.argument("ours", type=GIVEN_FILE)
+@click.argument("theirs", type=GIVEN_FILE)
 @pass_invocation
 def merge(invocation: Invocation, base: Path, ours: Path, theirs: Path) -> int:
     """Merge two state files as a Git merge driver does (`%O %A %B`): the result goes to OURS."""

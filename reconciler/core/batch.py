@@ -296,6 +296,11 @@ class Observed:
         return self.replay_reason == "consolidation"
 
     @property
+    def is_partial(self) -> bool:
+        """Whether it was loaded and lacks records: `success` may carry errors (aep-api.md §8.4, §16.1)."""
+        return self.status_class is StatusClass.DONE and bool(self.failed_records or self.errors)
+
+    @property
     def successor(self) -> str | None:
         """The batch that the platform's own consolidation put in its place (aep-api.md §5.2)."""
         successors = self.tags.get(SUCCESSOR_TAG, ())

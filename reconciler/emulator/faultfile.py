@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
+LARGEST: Final = 1_000_000
+"""Bytes of a file of faults."""
+
 TRIGGERS: Final = ("first", "nth", "every", "chance")
 COMMON: Final = frozenset({"fault", "method", "path", *TRIGGERS})
 TOO_MANY_REQUESTS: Final = 429
@@ -70,6 +73,8 @@ class FaultsInvalid(ValueError):
 def load_faults(path: Path) -> Faults:
     """Read the file. Raises `FaultsInvalid`, OSError."""
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST:  # a pipe has no end
+            raise FaultsInvalid(f"`{path}` is no file of at most {LARGEST} bytes")
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise FaultsInvalid(f"`{path}` is no UTF-8 text: write the rules as JSON") from error
@@ -80,7 +85,7 @@ def parse_faults(text: str) -> Faults:
     """Read the text of such a file. Raises `FaultsInvalid`."""
     try:
         value: object = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FaultsInvalid(f"the faults are no JSON: {error}") from error
     return read_faults(value)
 

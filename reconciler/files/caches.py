@@ -27,7 +27,8 @@ def write_cache(path: Path, data: bytes) -> None:
     temp = path.with_name(f".{path.name}.tmp")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_FOLLOW | BINARY, PRIVATE)
+        temp.unlink(missing_ok=True)  # a link, or a pipe that nobody reads
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW | BINARY, PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         temp.replace(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 """Flags of `open` that some systems do not have."""
 
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Without it, opening a named pipe would wait for a writer."""
 
 
@@ -35,9 +36,36 @@ def is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def leads_out(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
-    """Whether a path is below the root by its name, and elsewhere by the links in it."""
-    return is_below(os.path.abspath(path), os.path.abspath(root)) and not is_inside(path, root)
+def followed(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str | None:
+    """Why a path must not be used: a link that lies in the root is on its way. None if there is none.
+
+    A person may name any place, and links that lie elsewhere are theirs; those in the root are a pull request's.
+    """
+    top, way = os.path.realpath(root), ""
+    for part in Path(os.path.abspath(path)).parts:
+        way = os.path.join(way, part)
+        if os.path.islink(way) and is_below(os.path.realpath(os.path.dirname(way)), top):
+            does = "is a symbolic link, and links in the repository are not followed"
+            does = does if is_inside(way, top) else "leads out of the repository"
+            return f"`{os.path.relpath(way, top)}` {does}"
+    return None
+
+
+def read_given(path: str | os.PathLike[str], root: str | os.PathLike[str], most: int) -> bytes:
+    """The bytes of a file that a person named, at most one more than `most`.
+
+    Raises `OSError`, also for a link in the root, and for what is not a regular file.
+    """
+    with open_regular(os.path.realpath(_checked(path, root))) as file:
+        return file.read(most + 1)
+
+
+def _checked(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
+    """The path without `..`, which would lead elsewhere behind a link. Raises `OSError` for a link in the root."""
+    flaw = followed(path, root)
+    if flaw is not None:
+        raise OSError(errno.ELOOP, flaw)
+    return os.path.abspath(path)
 
 
 def spelled(path: str) -> str:
@@ -47,7 +75,7 @@ def spelled(path: str) -> str:
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
     """Open a file for reading. Raises `OSError`, also for a link, a folder, a pipe or a device."""
-    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | NO_FOLLOW | BINARY)
+    descriptor = os.open(path, os.O_RDONLY | NO_WAIT | NO_FOLLOW | BINARY)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
@@ -58,8 +86,10 @@ def open_regular(path: str | os.PathLike[str]) -> BufferedReader:
 
 
 def write_private(path: str | os.PathLike[str], text: str, root: str | os.PathLike[str]) -> None:
-    """Write a file that only its owner may read. Raises `OSError`, also for a link that leads out of the root."""
-    if leads_out(path, root):
-        raise OSError(errno.ELOOP, "it leads out of the repository")
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w", encoding="utf-8") as file:
+    """Write a file that only its owner may read. Raises `OSError`, also for a link in the root."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_WAIT  # a pipe that nobody reads must not hold the run up
+    descriptor = os.open(_checked(path, root), flags, PRIVATE)
+    if NO_WAIT:
+        os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)

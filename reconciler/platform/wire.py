@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.core.batch import DEFAULT_FORMAT, SUCCESSOR_TAG, Observed
+from reconciler.core.batch import DEFAULT_FORMAT, STATUS_CLASSES, SUCCESSOR_TAG, Observed, StatusClass
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.urls import is_id
 
@@ -197,7 +197,7 @@ def _observed(batch: str, fields: Mapping[str, Json]) -> Observed:
         predecessors=tuple(map(_bare_id, predecessors)),
         odd_predecessors=tuple([each for each in predecessors if _bare_id(each) != each]),
         replay_reason=_text(replay.get("reason")),
-        errors=tuple(_errors(fields.get("errors"))),
+        errors=_errors(fields),
         records=_count(fields, "recordCount", "outputRecordCount", "recordsWritten", "inputRecordCount"),
         failed_records=_count(fields, "failedRecordCount", "recordsFailed"),
     )
@@ -223,13 +223,35 @@ def _datasets(related: Json) -> list[str]:
     return [name for kind, name in pairs if name and kind and kind.lower() == "dataset"]
 
 
-def _errors(errors: Json) -> list[str]:
+def _errors(fields: Mapping[str, Json]) -> tuple[str, ...]:
+    """What went wrong, wherever AEP put it: the batch's own reason and errors, then its parts' (aep-api.md §8.4)."""
+    own = _reasons(fields, _text(fields.get("status")))
+    parts = [each for each in _list(fields.get("relatedObjects")) if isinstance(each, dict)]
+    found = [*own, *(reason for part in parts for reason in _part_reasons(part))] if parts else own
+    return tuple(dict.fromkeys(found))[:MOST_ERRORS]
+
+
+def _part_reasons(part: Mapping[str, Json]) -> list[str]:
+    status = _text(part.get("status"))
+    if not status and "errors" not in part and "metrics" not in part:
+        return []  # nearly always
+    reasons = _reasons(part, status)
+    if not reasons and status and STATUS_CLASSES.get(status.lower()) is StatusClass.FAILED:
+        return [f"{_text(part.get('type')) or 'a part'} {_text(part.get('id')) or ''}: {status}".replace(" :", ":")]
+    return reasons
+
+
+def _reasons(fields: Mapping[str, Json], status: str | None) -> list[str]:
+    """The reason of a failure, which sums up, then each error; of what is loaded, the reason counts no more."""
     lines = []
-    for each in _list(errors)[:MOST_ERRORS]:
+    for each in _list(fields.get("errors"))[:MOST_ERRORS]:
         parts = (each.get("code"), each.get("description")) if isinstance(each, dict) else (each,)
         line = ": ".join(text for text in map(_text, parts) if text)
         lines.extend([line] if line else [])
-    return lines
+    reason = " ".join(texts(_map(fields.get("metrics")).get("failureReason"))).strip()
+    is_loaded = STATUS_CLASSES.get((status or "").strip().lower()) is StatusClass.DONE
+    is_news = reason and not is_loaded and not any(reason in line for line in lines)
+    return [reason, *lines] if is_news else lines
 
 
 def _bare_id(reference: str) -> str:

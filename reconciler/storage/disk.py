@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.core.errors import StoreFailed
-from reconciler.files.inside import BINARY, NO_FOLLOW, open_regular
+from reconciler.files.inside import BINARY, NO_FOLLOW, NO_WAIT, open_regular
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -115,7 +116,7 @@ class RealDisk:
 
     def open(self, path: Path, *, fresh: bool, mode: int | None = None) -> Handle:
         """Open for writing at the end, emptied first if `fresh`."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW | BINARY | (os.O_TRUNC if fresh else 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_FOLLOW | NO_WAIT | BINARY | (os.O_TRUNC if fresh else 0)
         descriptor = os.open(path, flags, 0o666 if mode is None else mode)
         if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
@@ -150,13 +151,23 @@ class RealDisk:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno not in _NO_FOLDER_SYNC:
                 raise
         finally:
             os.close(descriptor)
 
 
-_HINTS = {
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What file systems answer that cannot sync a folder: there, the rename itself is all that can be had."""
+
+_WHOLE_FOLDER = (
+    "the file is mounted by itself (a container's volume of one file), so none can take its place: mount its folder "
+    "instead and run again; nothing is lost, the journal keeps what the file does not say yet"
+)
+
+HINTS = {
+    errno.EBUSY: _WHOLE_FOLDER,
+    errno.EXDEV: _WHOLE_FOLDER,
     errno.ENOSPC: "free some space and run again: what the journal holds is not lost",
     errno.EDQUOT: "free some of your quota and run again: what the journal holds is not lost",
     errno.EROFS: "the file system is read-only: run where the state directory can be written",
@@ -170,7 +181,7 @@ _HINTS = {
 }
 
 
-def store_failed(error: OSError, doing: str) -> StoreFailed:
-    """The error for people: what could not be done, the system's reason, and what to do about it."""
-    hint = _HINTS.get(error.errno or 0, "see to the cause and run again: nothing that is recorded was lost")
+def store_failed(error: OSError, doing: str, hints: Mapping[int, str] = HINTS) -> StoreFailed:
+    """The error for people: what could not be done, the system's reason, and what to do about it, by `hints`."""
+    hint = hints.get(error.errno or 0, "see to the cause and run again: nothing that is recorded was lost")
     return StoreFailed(f"{doing} failed", detail=error.strerror or str(error), hint=hint)

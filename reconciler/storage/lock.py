@@ -6,6 +6,7 @@ whoever has to wait: nothing is decided by it, and no lock is ever broken.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -18,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from reconciler.core.errors import LockHeld
 from reconciler.files.inside import PRIVATE
-from reconciler.storage.disk import RealDisk, store_failed
+from reconciler.storage.disk import HINTS, RealDisk, store_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 _LONGEST = 200
 """Characters that are shown of one field of a note: another process wrote it."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_HINTS = HINTS | dict.fromkeys(
+    _NO_LOCKS,
+    "this file system has no locks, or their service does not run (NFS): put the state on one that has them; nothing "
+    "was done, since without a lock two runs could make one batch twice",
+)
 
 
 @contextmanager
@@ -64,7 +72,7 @@ def _acquired(path: Path, timeout_s: float, *, required: bool) -> BaseFileLock |
         raise _held(path, timeout_s) from None
     except OSError as error:
         if required:
-            raise store_failed(error, f"locking `{path}`") from error
+            raise store_failed(error, f"locking `{path}`", _HINTS) from error
         return None
     return lock
 

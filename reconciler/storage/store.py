@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.core.states.replay import Replayed
     from reconciler.storage.disk import Disk, Handle
 
-_RESERVED_SUFFIXES = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark"})
+_RESERVED_SUFFIXES = frozenset({".journal", ".lock", ".tmp", ".fingerprints", ".bookmark", ".emulator"})
 """The suffixes of the files beside a state."""
 
 
@@ -80,7 +80,7 @@ class Store:
 
         A damaged journal is set aside. Raises `StateCorrupt`, `StateFromFuture`, `StateMismatch` or `StoreFailed`.
         """
-        with _translated(f"reading `{self.path}`"):
+        with translated(f"reading `{self.path}`"):
             log = self._disk.read(self.journal)  # first: a commit between both reads then does no harm
             data = self._disk.read(self.path)
         state = State(self.identity) if data is None else parse(data, self.identity, str(self.path))
@@ -120,7 +120,7 @@ class Store:
         and the journal still holds everything.
         """
         text_digest = self._write_state(state, is_readable=True)
-        with _translated(f"clearing `{self.journal}` (the state itself is written)"):
+        with translated(f"clearing `{self.journal}` (the state itself is written)"):
             self._clear_journal(state, text_digest)
         return text_digest
 
@@ -138,7 +138,7 @@ class Store:
         Raises `StoreFailed` like `commit`.
         """
         text_digest = self._write_state(state, is_readable=False)
-        with _translated(f"clearing `{self.journal}` (the state itself is written)"):
+        with translated(f"clearing `{self.journal}` (the state itself is written)"):
             try:
                 self._clear_journal(state, text_digest)
             except StateError:
@@ -153,13 +153,13 @@ class Store:
     def _replace_state(self, state: State, *, is_readable: bool) -> str:
         check_identity(state.identity, self.identity, str(self.path))
         data = dump(state)
-        with _translated(f"writing `{self.path}`"):
+        with translated(f"writing `{self.path}`"):
             current = self._disk.read(self.path)
             if data == current or (current is None and not state.records):
                 return digest(current or b"")
             self._check_readable(data, current if is_readable and current is not None else b"")
             status = self._disk.status(self.path)
-            self._replace(self.path, data, status.mode if status else None)
+            write_whole(self._disk, self.path, data, status.mode if status else None)
         return digest(data)
 
     def _check_readable(self, data: bytes, current: bytes) -> None:
@@ -180,7 +180,7 @@ class Store:
             ) from error
 
     def _begin(self) -> tuple[Handle, Encoder]:
-        with _translated(f"opening `{self.journal}`"):
+        with translated(f"opening `{self.journal}`"):
             self._disk.make_folder(self.path.parent)
             for target in (self.path, self.journal):  # what would stop the commit later is noticed now
                 self._disk.remove(_temp(target))
@@ -218,7 +218,7 @@ class Store:
         return decoded
 
     def _set_aside(self) -> Path:
-        with _translated(f"setting the damaged `{self.journal}` aside"):
+        with translated(f"setting the damaged `{self.journal}` aside"):
             names = (self.journal.with_name(f"{self.journal.name}.damaged-{number}") for number in count(1))
             aside = next(name for name in names if self._disk.status(name) is None)
             self._disk.replace(self.journal, aside)
@@ -242,28 +242,30 @@ class Store:
         if undecided:
             encoder = Encoder()
             data = encoder.header(JournalHeader(self.identity, text_digest)) + encoder.encode(*undecided)
-            self._replace(self.journal, data, PRIVATE)
+            write_whole(self._disk, self.journal, data, PRIVATE)
         else:
             self._disk.remove(self.journal)
             self._disk.sync_folder(self.path.parent)
 
-    def _replace(self, target: Path, data: bytes, mode: int | None) -> None:
-        temp = _temp(target)
-        self._disk.make_folder(target.parent)
-        self._disk.remove(temp)  # left by a killed run, or a link that somebody committed
+
+def write_whole(disk: Disk, target: Path, data: bytes, mode: int | None) -> None:
+    """Put new bytes in a file's place, durably and in one step. Raises `OSError`: then it is as it was, or new."""
+    temp = _temp(target)
+    disk.make_folder(target.parent)
+    disk.remove(temp)  # left by a killed run, or a link that somebody committed
+    try:
+        handle = disk.open(temp, fresh=True, mode=mode)
         try:
-            handle = self._disk.open(temp, fresh=True, mode=mode)
-            try:
-                handle.write(data)
-                handle.sync()
-            finally:
-                handle.close()
-            self._disk.replace(temp, target)
-        except OSError:
-            with suppress(OSError):
-                self._disk.remove(temp)
-            raise
-        self._disk.sync_folder(target.parent)
+            handle.write(data)
+            handle.sync()
+        finally:
+            handle.close()
+        disk.replace(temp, target)
+    except OSError:
+        with suppress(OSError):
+            disk.remove(temp)
+        raise
+    disk.sync_folder(target.parent)
 
 
 def _temp(target: Path) -> Path:
@@ -272,7 +274,7 @@ def _temp(target: Path) -> Path:
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     """Turn an `OSError` inside the block into `StoreFailed`."""
     try:
         yield

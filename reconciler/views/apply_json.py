@@ -70,7 +70,7 @@ class Stream:
         for drift in plan.drift:
             change: Object = {"action": "update", "resource": _resource(drift.address)}
             said = f"{drift.address}: batch {drift.id} {drift.message}"
-            yield self._line("info", said, "resource_drift", change=change)
+            yield self._line("info", said, "resource_drift", change=change, errors=list(drift.errors))
         for each in plan.changes:
             said = f"{each.address}: plan to {UI_ACTIONS[each.action]}"
             yield self._line("info", said, "planned_change", change=_planned(each))
@@ -149,6 +149,7 @@ class Stream:
             "add": count.add,
             "adopt": count.adopt,
             "change": count.change,
+            "drift": count.drift,
             "forget": count.forget,
             "import": count.imported,
             "move": count.move,

@@ -11,7 +11,7 @@ from reconciler.core.ranges import address_ranges
 from reconciler.views.amounts import amount, counted
 from reconciler.views.color import Palette
 from reconciler.views.error_text import detail_lines, hint_lines, request_id
-from reconciler.views.escape import for_terminal
+from reconciler.views.escape import LONGEST_OF_MANY, for_terminal
 from reconciler.views.plan_text import symbol_column
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ SECONDS_BETWEEN = 10.0
 
 MOST_FAILURES = 20
 """Failures that are shown at once; the account has all of them, equal errors together."""
+
+MOST_LINES = 10
+"""Lines that are shown of one error's detail."""
 
 MOST_ADDRESSES = 3
 """Addresses that are named for one error."""
@@ -113,6 +116,12 @@ UNLOOKED = "whether another run created a batch at the same moment could not be 
 
 def account_lines(account: Account, *, color: bool) -> Iterator[str]:
     """The account of a run, however it ended: the errors (equal ones together), Terraform's line, what to do next."""
+    yield from failure_lines(account, color=color)
+    yield from closing_lines(account, color=color)
+
+
+def failure_lines(account: Account, *, color: bool) -> Iterator[str]:
+    """What went wrong: what could not be written down, each error, rows that were refused."""
     paint = Palette(color)
     yield from _unrecorded(account, paint)
     if account.failures:
@@ -120,18 +129,23 @@ def account_lines(account: Account, *, color: bool) -> Iterator[str]:
         yield paint.red(f"{len(account.failures)} of the changes failed:")
         for failures in same_errors(account):
             yield from _one_error(failures, paint)
+    for address, counts in sorted(account.partial):
+        yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts, LONGEST_OF_MANY)}"
+
+
+def closing_lines(account: Account, *, color: bool) -> Iterator[str]:
+    """What was done, what ended the run, and what to do next."""
+    paint = Palette(color)
     yield ""
     yield paint.bold(complete_line(account))
     others = other_counts(account)
     if others:
         yield f"Also {', '.join(others)}."
-    for address, counts in sorted(account.partial):
-        yield f"{paint.yellow('Loaded in part:')} {address}: {for_terminal(counts)}"
     if account.unlooked:
         yield f"{paint.yellow(f'Warning: {UNLOOKED}:')} {first_addresses(sorted(account.unlooked))}"
     if account.cause is not None:
         yield f"{paint.red('The run was given up:')} {for_terminal(account.cause.summary)}"
-        yield from (f"    {line}" for line in detail_lines(account.cause))
+        yield from (f"    {line}" for line in detail_lines(account.cause, MOST_LINES))
         yield from hint_lines(account.cause.hint, paint)
     yield from (f"Next: {step}" for step in next_steps(account))
 
@@ -212,7 +226,7 @@ def _one_error(failures: list[FailedAddress], paint: Palette) -> Iterator[str]:
     unknown = "outcome unknown: " if first.unknown else ""
     yield f"    {paint.red('!')} {unknown}{for_terminal(first.error.summary)}{count}"
     yield f"        at {failed_addresses(failures)}"
-    yield from (f"        {line}" for line in detail_lines(first.error))
+    yield from (f"        {line}" for line in detail_lines(first.error, MOST_LINES))
     if request := first_request_id(failures):
         yield f"        request id: {for_terminal(request)}{' (the first)' if len(failures) > 1 else ''}"
     if first.error.hint:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.diagnostics import Severity
 from reconciler.views.color import Palette
 from reconciler.views.error_text import hint_lines
-from reconciler.views.escape import for_terminal, for_workflow, for_workflow_property
+from reconciler.views.escape import cut, for_terminal, for_workflow, for_workflow_property
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,9 +47,12 @@ def render(diagnostics: Sequence[Diagnostic], *, color: bool = False) -> str:
     return "\n\n".join("\n".join(_lines(each, paint)) for each in diagnostics)
 
 
-def render_github(diagnostics: Sequence[Diagnostic]) -> str:
-    """The findings as GitHub's workflow commands: the first as annotations in a pull request, the rest as a count."""
-    lines = [_annotation(each) for each in diagnostics[:MOST_ANNOTATIONS]]
+def render_github(diagnostics: Sequence[Diagnostic], below: str = "") -> str:
+    """The findings as GitHub's workflow commands: the first as annotations in a pull request, the rest as a count.
+
+    `below` is the project's folder within the repository, such as `crm/`.
+    """
+    lines = [_annotation(each, below) for each in diagnostics[:MOST_ANNOTATIONS]]
     more = len(diagnostics) - len(lines)
     if more:
         lines.append(f"::notice title=reconciler::and {more} more: `reconciler validate` shows all of them")
@@ -75,14 +78,20 @@ def _json(diagnostic: Diagnostic) -> Json:
     }
 
 
-def _annotation(diagnostic: Diagnostic) -> str:
+def _annotation(diagnostic: Diagnostic, below: str) -> str:
     span = diagnostic.span
     properties: dict[str, str | int] = {}
     if span is not None:
-        properties = {"file": span.file, "line": span.line, "col": span.column, "endColumn": span.end_column}
+        properties = {
+            "file": f"{below}{span.file}",
+            "line": span.line,
+            "col": span.column,
+            "endColumn": span.end_column,
+        }
     properties["title"] = f"{diagnostic.severity.value}[{diagnostic.code}]"
     text = ",".join(f"{name}={for_workflow_property(str(value))}" for name, value in properties.items())
-    message = diagnostic.message if diagnostic.hint is None else f"{diagnostic.message}\nhint: {diagnostic.hint}"
+    hint = "" if diagnostic.hint is None else f"\nhint: {cut(diagnostic.hint)}"
+    message = cut(diagnostic.message) + hint
     return f"::{diagnostic.severity.value} {text}::{for_workflow(message)}"
 
 
@@ -129,7 +138,7 @@ def _clipped(span: Span) -> tuple[str, int, int]:
 
 
 def _shown(text: str) -> str:
-    return for_terminal(text.replace("\t", TAB))
+    return for_terminal(text.replace("\t", TAB), most=None)  # `_clipped` cuts, around the caret
 
 
 def _head(text: str, columns: int) -> str:

@@ -23,9 +23,11 @@ def render_error(error: ReconcilerError, *, color: bool) -> str:
     return "\n".join(lines)
 
 
-def detail_lines(error: ReconcilerError) -> list[str]:
-    """The lines of the error's detail, safe for a terminal."""
-    return [for_terminal(line) for line in (error.detail or "").splitlines()]
+def detail_lines(error: ReconcilerError, most: int | None = None) -> list[str]:
+    """The lines of the error's detail, safe for a terminal; of more than `most` the first, and how many more."""
+    lines = (error.detail or "").splitlines()
+    left = [] if most is None or len(lines) <= most else [f"… and {len(lines) - most} more lines"]
+    return [*map(for_terminal, lines[:most]), *left]
 
 
 def hint_lines(hint: str | None, paint: Palette) -> list[str]:

@@ -2,7 +2,8 @@ r"""Makes text from outside harmless for the place where it is shown: terminal, 
 
 Addresses and names that become part of a URL are checked when they are read; all other text from a manifest, a file
 or the API passes through here. Control codes (C0, C1), bidi overrides, invisible characters and line breaks become
-visible escapes such as `\x1b`; nothing is dropped, so nothing can hide.
+visible escapes such as `\x1b`; nothing is dropped, so nothing can hide. A text of any length is cut, and its length
+told: one alone must not push all others out of a comment.
 """
 
 from __future__ import annotations
@@ -11,29 +12,42 @@ import re
 
 from reconciler.core.wording import visible
 
+LONGEST = 1_000
+"""Characters that are shown of one text."""
+
+LONGEST_OF_MANY = 300
+"""The same where many texts stand together, such as the errors of many batches."""
+
 _RUNNER_COMMANDS = re.compile(r"##(?=\[|vso\[)")
 """CI runners obey `##[command]` and `##vso[command]` anywhere in a line."""
 
 _BACKTICKS = re.compile(r"`+")
 
 
-def for_terminal(text: str) -> str:
-    r"""One line that a terminal shows as it is and that no CI runner obeys.
+def cut(text: str, most: int = LONGEST) -> str:
+    """The text, or its first characters and how many it has."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
+
+def for_terminal(text: str, most: int | None = LONGEST) -> str:
+    r"""One line that a terminal shows as it is and that no CI runner obeys, cut to so many characters; None: whole.
 
     GitHub's runner takes a line for a command when it begins with `::`, with or without blanks before it.
     """
-    shown = visible(text)
+    shown = visible(text if most is None else text[: most + 1])
+    if most is not None and len(shown) > most:
+        shown = f"{shown[:most]}… ({len(text)} characters)"
     if "##" in shown:
         shown = _RUNNER_COMMANDS.sub(r"#\\#", shown)
     return f"\\{shown}" if shown.lstrip().startswith("::") else shown
 
 
-def for_markdown(text: str) -> str:
+def for_markdown(text: str, most: int | None = LONGEST) -> str:
     r"""Inline code, in which GitHub reads no markup, HTML, mention or reference; also safe in a table's cell.
 
     A vertical bar becomes `\|`: GitHub cuts a table into cells before it looks for code.
     """
-    shown = for_terminal(text).replace("|", r"\|")
+    shown = for_terminal(text, most).replace("|", r"\|")
     if not shown.strip():
         return "`(empty)`" if not shown else f"`{shown}`"
     fence = "`" * (longest_backticks(shown) + 1)

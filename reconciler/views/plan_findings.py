@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.ranges import address_ranges
 from reconciler.views.amounts import counted, undecided_creates
-from reconciler.views.escape import for_terminal
+from reconciler.views.escape import LONGEST_OF_MANY, for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def drift(plan: Plan) -> Iterator[list[str]]:
 
 def _details(each: Drift) -> Iterator[str]:
     for error in each.errors[:MOST_ERRORS]:
-        yield f"error: {for_terminal(error)}"
+        yield f"error: {for_terminal(error, LONGEST_OF_MANY)}"
     if len(each.errors) > MOST_ERRORS:
         yield f"and {len(each.errors) - MOST_ERRORS} more errors"
     if each.hint:
@@ -56,7 +56,8 @@ def remarks(plan: Plan) -> Iterator[str]:
             "batches carry our marker and no record knows them",
         )
         named = [
-            f"{for_terminal(o.id)} ({for_terminal(o.address or 'no address')})" for o in plan.orphans[:MOST_ORPHANS]
+            f"{for_terminal(o.id)} ({for_terminal(o.address or 'no address', LONGEST_OF_MANY)})"
+            for o in plan.orphans[:MOST_ORPHANS]
         ]
         if count > MOST_ORPHANS:
             named.append(f"{count - MOST_ORPHANS} more")

@@ -9,13 +9,14 @@ import html
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
 from reconciler.core.plans.plan import Action
-from reconciler.views.apply_text import account_lines, complete_line
+from reconciler.views.apply_text import closing_lines, complete_line, failure_lines
 from reconciler.views.escape import for_markdown, longest_backticks
 from reconciler.views.plan_findings import conflicts, drift, remarks
-from reconciler.views.plan_rows import by_dataset, rows
+from reconciler.views.plan_rows import by_dataset, rows, withdraws
 from reconciler.views.plan_text import summary_line
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ RESERVED = 1_000
 SHARE_OF_FINDINGS = 20_000
 """Characters that conflicts may take, and as many for drift: the changes need room too."""
 
+LEFT_BY_WITHDRAWALS = 12_000
+"""Characters that the batches that go leave to all else: of them, as many are named as there is room for."""
+
+LONGEST_NOTE = 5_000
+"""Characters of one remark."""
+
 SEE_ALL = "`reconciler plan` prints all of it, and `reconciler show FILE` does for a saved plan."
 
 
@@ -44,6 +51,8 @@ SEE_ALL = "`reconciler plan` prints all of it, and `reconciler show FILE` does f
 class _Comment:
     """The text of a comment and the room that is left in it."""
 
+    notes: str = ""
+    """What will follow the findings: its room is kept."""
     parts: list[str] = field(default_factory=list)
     characters: int = 0
     size: int = 0
@@ -56,7 +65,7 @@ class _Comment:
 
     def room(self) -> int:
         """Characters that still fit, if each needs three bytes."""
-        return min(MAX_CHARACTERS - self.characters, (MAX_BYTES - self.size) // 3) - RESERVED
+        return min(MAX_CHARACTERS - self.characters, (MAX_BYTES - self.size) // 3) - RESERVED - _characters(self.notes)
 
 
 def _characters(text: str) -> int:
@@ -65,25 +74,45 @@ def _characters(text: str) -> int:
 
 
 def render_plan(plan: Plan) -> str:
-    """The plan: a hidden marker, by which a pipeline finds its comment again, then headline, findings and changes."""
+    """The plan: a hidden marker, by which a pipeline finds its comment again, then headline, findings and changes.
+
+    Batches that go are named first: no flood of anything else hides them.
+    """
     who = plan.identity
-    comment = _Comment()
+    comment = _Comment("".join(f"\nNote: {for_markdown(each, LONGEST_NOTE)}\n" for each in remarks(plan)))
     marker = re.sub(r"[^A-Za-z0-9._-]", "_", who.environment)
     comment.add(f"<!-- reconciler:plan:{marker} -->\n")
     comment.add(f"### Plan for {for_markdown(who.environment)} of {for_markdown(who.project)}\n\n")
     comment.add(f"**{summary_line(plan)}**\n\nDigest: `{plan.digest}`\n")
+    _withdrawals(comment, list(filter(withdraws, plan.changes)))
     _findings(comment, "Conflicts, for a person to settle", conflicts(plan), len(plan.conflicts))
     _findings(comment, "Changed outside of the manifests", drift(plan), len(plan.drift))
-    for remark in remarks(plan):
-        comment.add(f"\nNote: {for_markdown(remark)}\n")
-    _changes(comment, plan)
+    notes, comment.notes = comment.notes, ""
+    comment.add(notes)
+    _changes(comment, list(filterfalse(withdraws, plan.changes)))
     return "".join(comment.parts)
+
+
+def _withdrawals(comment: _Comment, changes: list[Change]) -> None:
+    """Open, not folded, and address by address as long as there is room."""
+    if not changes:
+        return
+    body = _CodeBlock(comment.room() - LEFT_BY_WITHDRAWALS)
+    left = 0
+    for _, some in by_dataset(changes):
+        for row in rows(some):
+            left += sum(1 for label in _labels(row) if not body.take([label]))
+            for note in _notes(row):
+                body.take([note])
+    comment.add(f"\n**Batches that go: deleted, replaced or withdrawn** ({len(changes)})\n\n{body.text('diff')}")
+    if left:
+        comment.add(f"\n… and {left} more of these. {SEE_ALL}\n")
 
 
 def _findings(comment: _Comment, title: str, blocks: Iterator[list[str]], count: int) -> None:
     if not count:
         return
-    body = _CodeBlock(min(SHARE_OF_FINDINGS, comment.room()))
+    body = _CodeBlock(min(SHARE_OF_FINDINGS, comment.room() // 2))
     left = 0
     for head, *notes in blocks:
         if not body.take([f"! {head}", *(f"      {note}" for note in notes)]):
@@ -93,10 +122,10 @@ def _findings(comment: _Comment, title: str, blocks: Iterator[list[str]], count:
         comment.add(f"\n… and {left} more of these. {SEE_ALL}\n")
 
 
-def _changes(comment: _Comment, plan: Plan) -> None:
+def _changes(comment: _Comment, others: list[Change]) -> None:
     """One collapsed section per dataset, as long as there is room; what is left out is counted."""
     datasets = left = 0
-    for dataset, changes in by_dataset(plan.changes):
+    for dataset, changes in by_dataset(others):
         if comment.room() < RESERVED:
             datasets, left = datasets + 1, left + len(changes)
         else:
@@ -109,7 +138,7 @@ def _dataset(comment: _Comment, dataset: str, changes: list[Change]) -> None:
     body = _CodeBlock(comment.room() - RESERVED)
     left = 0
     for row in rows(changes):
-        if not body.take(list(_row(row))):
+        if not body.take([*_labels(row), *_notes(row)]):
             left += row.count
     counts = Counter(change.action for change in changes)
     counted_actions = ", ".join(f"{count} {action.value}" for action, count in sorted(counts.items()))
@@ -122,10 +151,12 @@ def _dataset(comment: _Comment, dataset: str, changes: list[Change]) -> None:
     comment.add("\n</details>\n")
 
 
-def _row(row: Row) -> Iterator[str]:
-    lead = _lead(row.action)
-    yield from (f"{lead} {label}  # {row.reason.value}" for label in row.labels)
-    yield from (f"      {note}" for note in row.notes)
+def _labels(row: Row) -> list[str]:
+    return [f"{_lead(row.action)} {label}  # {row.reason.value}" for label in row.labels]
+
+
+def _notes(row: Row) -> list[str]:
+    return [f"      {note}" for note in row.notes]
 
 
 def _lead(action: Action) -> str:
@@ -144,7 +175,8 @@ def account_markdown(account: Account) -> str:
     comment = _Comment()
     comment.add(f"### {complete_line(account)}\n\n")
     body = _CodeBlock(comment.room())
-    left = sum(1 for line in account_lines(account, color=False) if not body.take([line]))
+    lines = [*closing_lines(account, color=False), *failure_lines(account, color=False)]
+    left = sum(1 for line in lines if not body.take([line]))
     comment.add(body.text("text"))
     if left:
         comment.add(f"\n… and {left} more lines, which the log of the run has.\n")

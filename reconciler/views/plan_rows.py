@@ -17,23 +17,24 @@ from reconciler.core.plans.attributes import Facts, attributes_of, changed
 from reconciler.core.plans.plan import Action, Reason, WithdrawVerb
 from reconciler.core.ranges import address_ranges
 from reconciler.views.amounts import amount, counted
-from reconciler.views.escape import for_terminal
+from reconciler.views.escape import LONGEST_OF_MANY, for_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.core.batch import Json, Record
+    from reconciler.core.plans.attributes import Attribute
     from reconciler.core.plans.plan import Change
     from reconciler.core.ranges import AddressRange
-
-LONGEST_VALUE = 300
-"""Characters that are shown of one attribute's value."""
 
 WITHDRAWS = {WithdrawVerb.ABORT: "aborts", WithdrawVerb.REVERT: "reverts", WithdrawVerb.UNKNOWN: "aborts"}
 """What is said of a batch that goes; one that is gone is not told again."""
 
 MOST_NAMED = 3
-"""Up to so many addresses, a row lists each with its batch."""
+"""Up to so many addresses, a row lists each with its batch; where batches go, always."""
+
+MOST_IN_A_NOTE = 50
+"""Ids that one note names, and attributes that one row shows; more are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,15 @@ class Row:
     """How many changes."""
 
 
-def by_dataset(changes: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+def by_dataset(changes: Iterable[Change]) -> Iterator[tuple[str, list[Change]]]:
     """The changes of each dataset, in the order of addresses."""
     for dataset, group in groupby(changes, key=lambda change: split(change.address)[0]):
         yield dataset, list(group)
+
+
+def withdraws(change: Change) -> bool:
+    """Whether a batch that is there now goes: deleted, replaced, aborted, reverted or replayed."""
+    return change.action in {Action.DELETE, Action.REPLACE} or bool(change.withdraw or change.predecessors)
 
 
 def rows(changes: Sequence[Change]) -> list[Row]:
@@ -93,6 +99,8 @@ def _row(group: list[Change]) -> Row:
 def _labels(group: list[Change]) -> list[str]:
     if len(group) <= MOST_NAMED:
         return [_named(change) for change in group]
+    if withdraws(group[0]):
+        return [_named(change) + _others(change) for change in group]
     if group[0].previous_address is not None:
         return [_moved_range(group)]
     at = {change.address: change for change in group}
@@ -117,6 +125,12 @@ def _named(change: Change) -> str:
         address = f"{for_terminal(change.previous_address)} → {address}"
     identity = _identity(change)
     return f"{address}  {identity}" if identity else address
+
+
+def _others(change: Change) -> str:
+    """The batches that go beside the one that stands there: the notes of a long row only count them."""
+    others = [each for each in change.destroys if not change.before or each != change.before.id]
+    return f"  with {_ids(others)}" if others else ""
 
 
 def _identity(change: Change) -> str:
@@ -144,13 +158,22 @@ def _attribute_notes(group: list[Change]) -> list[str]:
     if after is None:
         return []
     if first.action is Action.CREATE:
-        return [", ".join(f"{for_terminal(each.name)}: {_value(each.after)}" for each in attributes_of(after))]
+        named = [f"{_value_name(each)}: {_value(each.after)}" for each in attributes_of(after)]
+        return [", ".join(_first(named))]
     before = _facts([change.before for change in group], first.address)
     if before is None:
         return []
-    return [
-        f"{for_terminal(each.name)}: {_value(each.before)} → {_value(each.after)}" for each in changed(before, after)
-    ]
+    return _first([f"{_value_name(e)}: {_value(e.before)} → {_value(e.after)}" for e in changed(before, after)])
+
+
+def _first(texts: list[str]) -> list[str]:
+    """The first texts, and how many more there are."""
+    more = len(texts) - MOST_IN_A_NOTE
+    return [*texts[:MOST_IN_A_NOTE], f"and {more} more"] if more > 0 else texts
+
+
+def _value_name(each: Attribute) -> str:
+    return for_terminal(each.name, LONGEST_OF_MANY)
 
 
 def _facts(records: list[Record | None], address: str) -> Facts | None:
@@ -166,10 +189,7 @@ def _facts(records: list[Record | None], address: str) -> Facts | None:
 def _value(value: Json) -> str:
     if value is None:
         return "(not set)"
-    shown = for_terminal(json.dumps(value, ensure_ascii=False, sort_keys=True))
-    if len(shown) <= LONGEST_VALUE:
-        return shown
-    return f"{shown[:LONGEST_VALUE]}… ({len(shown)} characters)"
+    return for_terminal(json.dumps(value, ensure_ascii=False, sort_keys=True), LONGEST_OF_MANY)
 
 
 def _other_notes(group: list[Change]) -> Iterator[str]:
@@ -194,7 +214,7 @@ def _other_notes(group: list[Change]) -> Iterator[str]:
 
 
 def _ids(ids: Sequence[str]) -> str:
-    return ", ".join(map(for_terminal, ids))
+    return ", ".join(_first([for_terminal(each, LONGEST_OF_MANY) for each in ids]))
 
 
 class _ComparableRecords:

@@ -1,20 +1,24 @@
-"""A plan as text for a reviewer: short, by dataset and address, equal changes together, Terraform's last line."""
+"""A plan as text for a reviewer: short, equal changes together, batches that go first, Terraform's last line."""
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
+from reconciler.core.batch import STATUS_CLASSES, StatusClass
 from reconciler.core.plans.observation import CatalogRead
 from reconciler.core.plans.plan import Action
+from reconciler.views.amounts import counted, undecided_creates
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_terminal
 from reconciler.views.plan_findings import conflicts, drift, remarks
-from reconciler.views.plan_rows import by_dataset, rows
+from reconciler.views.plan_rows import by_dataset, rows, withdraws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.core.plans.plan import Plan
+    from reconciler.core.plans.plan import Drift, Plan
     from reconciler.views.plan_rows import Row
 
 MOST_FINDINGS = 50
@@ -34,9 +38,10 @@ def render_plan(plan: Plan, *, color: bool, verbose: bool = False) -> Iterator[s
     yield from _findings("Changed outside of the manifests:", drift(plan), paint.yellow, most)
     if plan.changes:
         yield ""
-        for _, changes in by_dataset(plan.changes):
-            for row in rows(changes):
-                yield from _row(row, paint)
+        for changes in (filter(withdraws, plan.changes), filterfalse(withdraws, plan.changes)):
+            for _, some in by_dataset(changes):
+                for row in rows(some):
+                    yield from _row(row, paint)
     notes = [f"Note: {remark}" for remark in remarks(plan)]
     if notes:
         yield ""
@@ -61,14 +66,45 @@ def summary_line(plan: Plan) -> str:
 
 def _no_changes(plan: Plan) -> str:
     if plan.conflicts:
-        return "No changes can be made before the conflicts above are settled."
+        return "No changes can be made before the conflicts are settled."
+    to_look_at = f" To look at: {', '.join(found)}." if (found := _to_look_at(plan)) else ""
+    return f"No changes.{_all_is_well(plan)}{to_look_at}"
+
+
+def _all_is_well(plan: Plan) -> str:
+    """What no change means, as far as that is true."""
+    if any(_class(each) in _WORDS for each in plan.drift):
+        return ""
     if plan.refresh_only:
-        return "No changes. Catalog is as recorded."
+        return " Catalog is as recorded."
     if plan.destroys_all:
-        return "No changes. Nothing is recorded."
-    if plan.read is CatalogRead.NOTHING:
-        return "No changes. Every declared batch is recorded; Catalog was not read."
-    return "No changes. Every declared batch is recorded and in Catalog."
+        return " Nothing is recorded."
+    batches = " Every declared batch is recorded"
+    return f"{batches}; Catalog was not read." if plan.read is CatalogRead.NOTHING else f"{batches} and in Catalog."
+
+
+_WORDS = {
+    StatusClass.FAILED: "failed",
+    StatusClass.WITHDRAWN: "withdrawn",
+    StatusClass.UNFINISHED: "never completed",
+    StatusClass.STUCK: "stalled",
+    StatusClass.MISSING: "missing",
+}
+"""What became of a batch that is not as it should be, in one word; in other classes, it is only not as recorded."""
+
+
+def _class(drift: Drift) -> StatusClass | None:
+    return StatusClass.MISSING if drift.is_missing else STATUS_CLASSES.get(drift.status)
+
+
+def _to_look_at(plan: Plan) -> list[str]:
+    """What is no change and yet not as it should be, counted."""
+    classes = map(_class, plan.drift)
+    words = Counter(_WORDS.get(each, "not as recorded") if each else "not as recorded" for each in classes)
+    found = [f"{count} {word}" for word, count in sorted(words.items())]
+    if plan.orphans:
+        found.append(counted(len(plan.orphans), "orphan", "orphans"))
+    return [*found, undecided_creates(plan.unsettled)] if plan.unsettled else found
 
 
 def symbol_column(action: Action, paint: Palette) -> str:

@@ -10,7 +10,7 @@ from reconciler.core.errors import ReconcilerError
 from reconciler.core.plans.plan import Action
 from reconciler.core.states.lines import fields_of
 from reconciler.views.amounts import undecided_creates
-from reconciler.views.escape import for_terminal
+from reconciler.views.escape import LONGEST_OF_MANY, for_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +66,7 @@ def _contradictions(plan: Plan) -> Iterator[str]:
         yield f"    hint: {for_terminal(conflict.hint)}"
     for drift in plan.drift:
         yield f"! {for_terminal(drift.address)}: batch {for_terminal(drift.id)} {for_terminal(drift.message)}"
+        yield from (f"    error: {for_terminal(error, LONGEST_OF_MANY)}" for error in drift.errors)
     for change in plan.changes:
         if change.action is Action.ADOPT and change.after is not None:
             batch = for_terminal(change.after.id)

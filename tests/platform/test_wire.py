@@ -204,6 +204,36 @@ def test_halves_of_surrogate_pairs_do_not_get_in() -> None:
     assert batch.status == "?"
 
 
+REASON = "Batch ingestion guardrails hit: 25143 files (over the 25000 threshold)"
+EMPTY = {"code": "106", "description": "Dataset file is empty."}
+
+
+@pytest.mark.parametrize(
+    ("fields", "errors"),
+    [
+        ({"metrics": {"failureReason": REASON}}, (REASON,)),
+        ({"metrics": {"failureReason": REASON}, "errors": [EMPTY]}, (REASON, "106: Dataset file is empty.")),
+        ({"metrics": {"failureReason": "Dataset file is empty."}, "errors": [EMPTY]}, ("106: Dataset file is empty.",)),
+        ({"metrics": {"failureReason": ["one", "two"]}}, ("one two",)),
+        ({"metrics": {"failureReason": ""}}, ()),
+        ({"metrics": {"failureReason": {"odd": 1}}}, ()),
+        ({"status": "success", "metrics": {"failureReason": REASON}}, ()),
+        ({"relatedObjects": [{"type": "dataSetFile", "id": "F1", "status": "failed"}]}, ("dataSetFile F1: failed",)),
+        (
+            {"relatedObjects": [{"status": "failed", "errors": [EMPTY]}]},
+            ("106: Dataset file is empty.",),
+        ),
+        ({"relatedObjects": [{"type": "transform", "metrics": {"failureReason": REASON}}]}, (REASON,)),
+        ({"relatedObjects": [{"type": "dataSetFile", "id": "F1", "status": "success"}, {"type": "dataSet"}]}, ()),
+        ({"relatedObjects": ["odd", {"status": 5, "errors": 5, "metrics": 5}]}, ()),
+        ({"errors": [EMPTY], "relatedObjects": [{"errors": [EMPTY]}] * 50}, ("106: Dataset file is empty.",)),
+    ],
+)
+def test_the_reason_of_a_failure_is_found_wherever_aep_put_it(fields: dict[str, Json], errors: tuple[str, ...]) -> None:
+    (batch,) = wire.read_page({"B1": {"status": "failed", **fields}}).batches
+    assert batch.errors == errors
+
+
 def test_a_flood_of_errors_is_cut() -> None:
     (batch,) = wire.read_page({"B1": {"errors": [{"code": str(n)} for n in range(5_000)]}}).batches
     assert len(batch.errors) == 20

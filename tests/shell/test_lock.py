@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -165,3 +167,31 @@ def test_lock_and_note_are_private(tmp_path: Path) -> None:
     with hold(tmp_path / "dev.lock", "apply"):
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"dev.lock": 0o600, "dev.lock.json": 0o600}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no flock there")
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named_and_a_reader_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = tmp_path / "dev.lock"
+    with pytest.raises(StoreFailed) as caught, hold(lock, "apply"):
+        raise AssertionError("two runs could be here")
+    assert caught.value.detail == os.strerror(code)
+    assert "has no locks" in (caught.value.hint or "")
+    with hold(lock, "plan", required=False):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes in folders there")
+@pytest.mark.parametrize("name", ["dev.lock", "dev.lock.json"])
+def test_a_pipe_in_the_way_holds_nobody_up(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with suppress(StoreFailed), hold(tmp_path / "dev.lock", "apply"):
+        pass
+    with hold(tmp_path / "dev.lock", "plan", required=False):
+        pass

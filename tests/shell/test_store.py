@@ -270,7 +270,7 @@ def test_replace_writes_over_what_cannot_be_read(tmp_path: Path) -> None:
     assert store.journal.with_name("dev.journal.damaged-2").exists()
 
 
-@pytest.mark.parametrize("suffix", [".journal", ".lock", ".tmp"])
+@pytest.mark.parametrize("suffix", [".journal", ".lock", ".tmp", ".emulator"])
 def test_a_state_file_is_not_named_like_what_lies_beside_it(suffix: str) -> None:
     with pytest.raises(SettingsInvalid):
         Store(Path(f"state/dev{suffix}"), WHO)
@@ -380,6 +380,8 @@ def test_after_a_failure_the_journal_takes_nothing_more(effect: str) -> None:
         (errno.EACCES, "permission"),
         (errno.EPERM, "permission"),
         (errno.EIO, "the disk or its connection is failing"),
+        (errno.EBUSY, "mount its folder instead"),
+        (errno.EXDEV, "mount its folder instead"),
         (errno.ENODEV, "see to the cause"),
     ],
 )
@@ -570,3 +572,48 @@ def test_every_effect_of_the_real_disk_names_what_failed(tmp_path: Path) -> None
         with pytest.raises(StateError) as caught:
             use()
         assert "file stands where a folder should be" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_folder_that_cannot_be_synced_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    RealDisk().sync_folder(tmp_path)
+
+
+def test_a_folder_that_could_not_be_synced_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        RealDisk().sync_folder(tmp_path)
+
+
+def test_a_state_file_that_is_a_mount_keeps_everything_in_the_journal(tmp_path: Path) -> None:
+    class Mounted(RealDisk):
+        """A disk on which nothing can take the state file's place, as with a container's volume of one file."""
+
+        def replace(self, source: Path, target: Path) -> None:
+            if target.suffix == ".jsonl":
+                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+            super().replace(source, target)
+
+    path = tmp_path / "dev.jsonl"
+    Store(path, WHO).commit(state_of(ONE))
+    before = path.read_bytes()
+    store = Store(path, WHO, Mounted())
+    append(store, (Done(TWO),))
+    with pytest.raises(StoreFailed) as caught:
+        store.commit(state_of(ONE, TWO))
+    assert "nothing is lost" in (caught.value.hint or "")
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
+    again = Store(path, WHO)
+    assert again.load().state == state_of(ONE, TWO)
+    again.commit(again.load().state)
+    assert again.load().journal_entries == 0

@@ -166,6 +166,26 @@ def test_an_account_as_markdown_fits_and_is_inert() -> None:
     assert quiet.endswith("\n````\n")
 
 
+def test_a_huge_error_hides_no_other_and_not_what_to_do_next() -> None:
+    huge = ReconcilerError("s" * 25_000, detail="\n".join(["d" * 25_000] * 500), hint="h" * 25_000)
+    made = account(failures=[*failed(["l/a"], huge), *failed(["l/b"])], partial=[("l/c", "c" * 25_000)])
+    for shown in (text(made), account_markdown(made)):
+        assert len(shown) < MAX_CHARACTERS
+        assert "… (25000 characters)" in shown
+        assert "and 490 more lines" in shown
+        assert "AEP refused the request: 400" in shown
+        assert "Next: mend the cause" in shown
+
+
+def test_many_errors_leave_what_to_do_next_in_the_markdown() -> None:
+    errors = [ReconcilerError(f"refused for reason {number} " * 10, hint="h" * 200) for number in range(2_000)]
+    made = account(failures=[f for number, error in enumerate(errors) for f in failed([f"l/x{number}"], error)])
+    shown = account_markdown(made)
+    assert len(shown) < MAX_CHARACTERS
+    assert "Next: mend the cause" in shown
+    assert "more lines, which the log of the run has" in shown
+
+
 # -- as a stream
 
 NOON = datetime(2026, 3, 31, 12, tzinfo=UTC)

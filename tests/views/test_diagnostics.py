@@ -142,3 +142,13 @@ def test_json() -> None:
         "end_column": 3,
     }
     assert data[1]["file"] is None
+
+
+def test_a_huge_text_is_cut_wherever_findings_stand_together() -> None:
+    huge = found("x" * 25_000, 2, 24_000, message="m" * 25_000, hint="h" * 25_000)
+    for shown in (render([huge, found("abc", 2, 3)]), render_github([huge, found("abc", 2, 3)])):
+        assert len(shown) < 5_000
+        assert "… (25000 characters)" in shown
+    (whole, _) = to_json([huge, found("abc", 2, 3)])
+    assert isinstance(whole, dict)
+    assert whole["message"] == "m" * 25_000

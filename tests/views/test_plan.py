@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.batch import Spec
-from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Plan, Reason, Summary
+from reconciler.core.plans.plan import (
+    Action,
+    Change,
+    Conflict,
+    Drift,
+    Orphan,
+    Plan,
+    Reason,
+    Summary,
+    Withdrawal,
+    WithdrawVerb,
+)
 from reconciler.views.color import Palette
 from reconciler.views.escape import for_markdown, for_runner, for_terminal, for_workflow, for_workflow_property
 from reconciler.views.plan_json import dump_plan
@@ -259,3 +270,121 @@ def test_a_palette_switched_off_changes_nothing() -> None:
         assert getattr(off, name)("x") == "x"
         assert ANSI.sub("", getattr(on, name)("x")) == "x"
         assert getattr(on, name)("") == ""
+
+
+# -- what a flood must not hide
+
+
+def _revert(batch: str) -> Withdrawal:
+    return Withdrawal(batch, WithdrawVerb.REVERT)
+
+
+def flooded(deleted: int, *, created: int = 1_200) -> Plan:
+    """Creates that cannot be folded, and behind them, by their names, some deletes and a replay."""
+    made = [desired(f"a{n % 60}/x{n}y/{'k' * 40}", spec=Spec(tags={"t": [f"{n}" * 20]})) for n in range(created)]
+    gone = [recorded(f"z/gone/x{n}y", id=f"GONE{n}") for n in range(deleted)]
+    changes = [Change(Action.DELETE, r.address, Reason.NOT_DECLARED, r, None, withdraw=(_revert(r.id),)) for r in gone]
+    new = replace(recorded("z/heir"), id="")
+    replay = Change(Action.CREATE, "z/heir", Reason.NEW, None, new, predecessors=("FOREIGN1", "FOREIGN2"))
+    return replace(plan_of(), changes=(*plan_of(made).changes, *changes, replay))
+
+
+def test_two_deletes_behind_a_thousand_creates_stand_first() -> None:
+    plan = flooded(2)
+    for shown in (text(plan), markdown(plan)):
+        first = min(shown.index(f"a{n}/x{n}y") for n in range(10) if f"a{n}/x{n}y" in shown)
+        for name in ("z/gone/x0y", "GONE0", "z/gone/x1y", "GONE1", "z/heir", "FOREIGN1", "FOREIGN2"):
+            assert shown.index(name) < first, name
+    assert markdown(plan).index("FOREIGN2") < markdown(plan).index("<details>")
+
+
+@pytest.mark.parametrize("deleted", [40, 900, 5_000])
+def test_each_batch_that_goes_is_named_or_counted(deleted: int) -> None:
+    shown = markdown(flooded(deleted))
+    assert len(shown) <= MAX_CHARACTERS
+    named = len(re.findall(r"^- z/gone/x\d+y  GONE\d+  #", shown, re.MULTILINE))
+    left = sum(map(int, re.findall(r"… and (\d+) more of these", shown)))
+    assert named + left == deleted + (1 if left else 0)  # the replay behind them is left out with them
+    assert named == deleted or named > 800
+    assert sum(line.startswith("    - z/gone/") for line in text(flooded(deleted)).splitlines()) == deleted
+
+
+def test_the_batches_that_go_beside_the_own_one_are_named_in_a_long_row() -> None:
+    gone = [replace(recorded(f"l/d/x{n}y"), id=f"B{n}", deposed=(f"FOREIGN{n}",)) for n in range(9)]
+    changes = tuple(
+        Change(Action.DELETE, r.address, Reason.NOT_DECLARED, r, None, withdraw=tuple(map(_revert, (*r.deposed, r.id))))
+        for r in gone
+    )
+    plan = replace(plan_of(), changes=changes)
+    for shown in (text(plan), markdown(plan)):
+        assert all(f"FOREIGN{n}" in shown for n in range(9))
+
+
+HUGE = "x" * 25_000
+
+
+def test_one_huge_text_leaves_room_for_the_others() -> None:
+    ids = [desired(f"l/new{n}") for n in range(3)]
+    drift = (
+        Drift("l/huge", "B1", "failed", HUGE, HUGE, (HUGE, HUGE, HUGE)),
+        Drift("l/small", "B2", "failed", "failed", "look", ("the reason",)),
+    )
+    conflicts = (Conflict("l/c1", HUGE, HUGE), Conflict("l/c2", "needs a decision", "decide"))
+    orphans = (Orphan("O1", "loading", HUGE), Orphan("O2", "loading", "l/orphan"))
+    big = replace(recorded("l/tags"), id="B3", spec=Spec(tags={HUGE: [HUGE]} | {f"t{n}": [HUGE] for n in range(400)}))
+    change = Change(Action.UPDATE, "l/tags", Reason.TAGS_CHANGED, replace(big, spec=Spec()), big, retags=True)
+    plan = replace(plan_of(ids), drift=drift, conflicts=conflicts, orphans=orphans)
+    plan = replace(plan, changes=(*plan.changes, change))
+    for shown in (text(plan), markdown(plan)):
+        assert len(shown) < MAX_CHARACTERS
+        assert "x" * 1_001 not in shown
+        assert "… (25000 characters)" in shown
+        for name in ("l/small", "the reason", "l/c2", "l/orphan", "l/new0", "l/new2", "l/tags"):
+            assert name in shown, name
+
+
+# -- nothing to do is not the same as nothing to say
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("failed", "1 failed"),
+        ("failure", "1 failed"),
+        ("inactive", "1 withdrawn"),
+        ("deleted", "1 withdrawn"),
+        ("stalled", "1 stalled"),
+    ],
+)
+def test_no_changes_says_what_is_to_be_looked_at(status: str, word: str) -> None:
+    plan = plan_of([desired()], [recorded()], [observed(status=status)])
+    assert not plan.changes
+    line = f"No changes. To look at: {word}."
+    assert summary_line(plan) == line
+    assert line in text(plan)
+    assert line in markdown(plan)
+    assert plan.summary.drift == 1
+
+
+def test_no_changes_counts_what_is_missing_orphaned_and_undecided() -> None:
+    drift = tuple(Drift(f"l/{n}", f"B{n}", status, "m") for n, status in enumerate(["missing", "missing", "failed"]))
+    plan = replace(plan_of(), drift=drift, orphans=(Orphan("O", "loading", None),), unsettled=2)
+    assert summary_line(plan) == (
+        "No changes. To look at: 1 failed, 2 missing, 1 orphan, 2 creates of an earlier run are undecided."
+    )
+    unread = replace(plan_of([desired()], [recorded()], None), unsettled=1)
+    assert summary_line(unread) == (
+        "No changes. Every declared batch is recorded; Catalog was not read. "
+        "To look at: 1 create of an earlier run is undecided."
+    )
+
+
+def test_rows_that_are_not_in_are_to_be_looked_at() -> None:
+    lost = replace(observed(status="success"), records=98, failed_records=2, errors=("INGEST-1212-400: 2 errors",))
+    plan = plan_of([desired()], [recorded()], [lost])
+    assert not plan.changes
+    assert "was loaded without 2 of its records" in text(plan)
+    assert "INGEST-1212-400: 2 errors" in text(plan)
+    assert summary_line(plan) == (
+        "No changes. Every declared batch is recorded and in Catalog. To look at: 1 not as recorded."
+    )

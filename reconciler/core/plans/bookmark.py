@@ -120,6 +120,7 @@ def is_as_recorded(record: Record, observed: Observed) -> bool:
         and record.dataset in observed.datasets
         and observed.successor is None
         and drift_of_tags(record, observed) is None
+        and not observed.is_partial
         and all(
             known(record.spec, name, observed) == known(record.spec, name, None) for name in ("format", "multiline")
         )

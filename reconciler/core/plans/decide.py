@@ -400,6 +400,7 @@ _OVERDUE = (
     "was completed, and is still open after an hour",
     "`apply` asks AEP for its completion again; if that does not help, ask AEP support",
 )
+_MEND_ROWS = "mend these rows in its files: the next apply replaces the batch by one with the changed files"
 
 _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.FAILED: ("failed", _RECREATE),
@@ -408,6 +409,18 @@ _DRIFT: Final[dict[StatusClass, tuple[str, str | None]]] = {
     StatusClass.STUCK: ("is stalled: AEP's own retries are exhausted", "ask AEP support: no way out is documented"),
 }
 """What a status means for a person; the other classes are as they should be."""
+
+
+def _ending(record: Record, observed: Observed, now: int | None) -> tuple[str, str | None] | None:
+    """What became of the batch, and what to do about it; None where it is as it should be."""
+    if observed.is_partial:
+        lost = f"without {observed.failed_records:,} of its records" if observed.failed_records else "with errors"
+        return f"was loaded {lost}", _MEND_ROWS
+    if content.is_overdue(record, observed, now):
+        return _OVERDUE
+    if record.files and observed.status_class is StatusClass.FAILED:
+        return _DRIFT[StatusClass.FAILED][0], _MEND
+    return _DRIFT.get(observed.status_class)
 
 
 def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | None:
@@ -422,12 +435,8 @@ def drift_of(record: Record, prior: Prior, observation: Observation) -> Drift | 
     if observed.status not in STATUS_CLASSES:
         unknown = f"has status `{status}`, which this version does not know, and is taken to be in flight"
         return Drift(record.address, record.id, status, unknown, "look for a newer reconciler")
-    is_overdue = content.is_overdue(record, observed, observation.now)
-    if is_overdue or observed.status_class in _DRIFT:
-        message, hint = _OVERDUE if is_overdue else _DRIFT[observed.status_class]
-        if record.files and observed.status_class is StatusClass.FAILED:
-            hint = _MEND
-        return Drift(record.address, record.id, status, message, hint, observed.errors)
+    if (ending := _ending(record, observed, observation.now)) is not None:
+        return Drift(record.address, record.id, status, *ending, observed.errors)
     return drift_of_tags(record, observed) if prior.origin is Origin.STATE else None
 
 
