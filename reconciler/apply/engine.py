@@ -22,6 +22,7 @@ from reconciler.apply.run import Stopped
 from reconciler.apply.settling import settle_leftover
 from reconciler.apply.witness import (
     check_adoption,
+    check_replayed,
     is_due,
     look_ahead,
     look_at,
@@ -213,6 +214,7 @@ class _Engine:
                     f"it replays `{name}`, which has no batch",
                     hint="see what became of that address, then run again",
                 )
+            await check_replayed(self.run, record)
             ids.append(record.id)
         return tuple(ids)
 

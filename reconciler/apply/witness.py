@@ -120,10 +120,11 @@ async def is_due(run: Run, change: Change, withdrawal: Withdrawal) -> bool:
     seen = (await look(run, withdrawal.id, external_ids, patience=patience)).batch
     status = seen.status_class if seen is not None else StatusClass.MISSING
     now = verb_for(status)
-    if seen is None or now is WithdrawVerb.NONE:
-        return False
-    _checked(run, record or _as_earlier(run, owner, seen), seen)
     approved = WithdrawVerb.ABORT if withdrawal.verb is WithdrawVerb.UNKNOWN else withdrawal.verb
+    was_loaded = status is StatusClass.WITHDRAWN and change.creates and approved is WithdrawVerb.ABORT
+    if seen is None or (now is WithdrawVerb.NONE and not was_loaded):
+        return False  # a batch that is to be replaced and was loaded and withdrawn: who holds its data is not known
+    _checked(run, record or _as_earlier(run, owner, seen), seen)
     if now is not approved:
         done = {WithdrawVerb.ABORT: "aborted", WithdrawVerb.REVERT: "reverted"}
         was = f"was to be {done[approved]}" if approved in done else "was gone"
@@ -177,19 +178,17 @@ async def look_ahead(run: Run, change: Change, replays: Collection[str]) -> tupl
             raise Refused(f"batch `{old.id}` was to be replayed, and is `{seen.status}` now", hint=PLAN_AGAIN)
     elif old.id not in {each.id for each in change.withdraw}:
         await is_due(run, change, Withdrawal(old.id, WithdrawVerb.NONE))
-    elif old.id not in {each.id for each in due}:
-        await _never_loaded(run, old)
     return due
 
 
-async def _never_loaded(run: Run, old: Record) -> None:
-    """Raise `Refused` where a batch that was to be aborted was loaded meanwhile: what holds its data is not known."""
-    seen = (await look(run, old.id, [old.external_id], patience=0.0)).batch
-    if seen is not None and seen.status_class is StatusClass.WITHDRAWN:
-        raise Refused(f"batch `{old.id}` was to be aborted, and is `{seen.status}` now", hint=PLAN_AGAIN)
-
-
 # -- replays
+
+
+async def check_replayed(run: Run, record: Record) -> None:
+    """Raise `Refused` where a replay of an address would deactivate another batch; one that is gone harms nobody."""
+    seen = (await look(run, record.id, [record.external_id], patience=0.0)).batch
+    if seen is not None:
+        _checked(run, record, seen)
 
 
 def understood(seen: Observed, replays: Collection[str]) -> Refused | None:

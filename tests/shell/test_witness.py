@@ -187,6 +187,15 @@ def test_nothing_is_done_to_a_batch_that_is_another_one(wish: list[Desired], rec
     assert trial.records[ADDRESS].id == "B1"
 
 
+@pytest.mark.parametrize("seen", SWAPPED.values(), ids=SWAPPED)
+def test_an_address_that_is_replayed_names_its_own_batch(seen: Observed) -> None:
+    platform = made_before(seen)
+    wish = [desired(), desired("loyalty/merging", spec=Spec(replaces=[ADDRESS]))]
+    trial = carry(plan_of(wish, [recorded()], [observed(status="success")]), platform, {ADDRESS: recorded()})
+    assert "`B1`" in said(trial)
+    assert writes(platform) == []
+
+
 @pytest.mark.parametrize(
     "seen",
     [
@@ -310,6 +319,17 @@ def test_a_replay_that_is_not_understood_is_aborted_and_the_old_one_stays(name: 
     assert platform.batches["B1"].status == "success"
     again = plan_of([wish], [OLD], platform.batches.values())
     assert [(each.action, each.after and each.after.generation) for each in again.changes] == [(Action.REPLACE, 3)]
+
+
+@pytest.mark.parametrize("status", ["inactive", "aborted"])
+def test_what_was_to_be_reverted_and_went_by_itself_holds_nothing_up(status: str) -> None:
+    record = recorded(id="B2", generation=2, spec=JSON, deposed=("B1",))
+    seen = [observed(status="success"), observed("B2", generation=2)]
+    platform = FakePlatform(batches={"B1": observed(status=status), "B2": seen[1]})
+    platform.created += [None, None]  # type: ignore[list-item]
+    trial = carry(plan_of([desired(spec=CSV)], [record], seen), platform, {ADDRESS: record})
+    assert trial.account.is_whole
+    assert writes(platform)[1:] == ["ABORT B2"]
 
 
 def test_a_replay_that_is_understood_is_completed() -> None:
