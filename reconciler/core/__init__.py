@@ -29,9 +29,10 @@ Three sides are compared at each address:
 | moved | R at `from` | | rename in the record |
 | - | R | any | forget; or delete where `on_remove: delete` |
 
-Two rules hold everything together. An external id is a pure function of project, environment, address and generation
+Three rules hold everything together. An external id is a pure function of project, environment, address and generation
 (`identity`), so every batch can be found again, and the state file is only a cache of the truth. And a create is
-planned only where two ways of looking that fail independently agree that there is nothing (`reconciler.refresh`).
+planned only where two ways of looking that fail independently agree that there is nothing (`reconciler.refresh`). And
+a record is a claim: nothing is planned on one that contradicts what Catalog shows of its batch (`plans.witness`).
 
 The content of a batch is a chain of steps; the journal holds each step before it is sent and once it is done. A record
 says what AEP has confirmed to hold (`files`), what may be there (`begun`) and how far its completion is (`stage`), so a
@@ -48,6 +49,7 @@ manifests/   from YAML to what is declared
 states/      state files and journals, and what they record
 data_files   what is checked of a batch's files: names, formats, limits of AEP
 json_schema  JSON Schema of what is written
+claim        whether a batch is the one that its record describes
 batch        a batch as the three sides know it
 ranges       sorted addresses as ranges
 address      the grammar of addresses, and globs over them

@@ -245,6 +245,36 @@ def test_a_second_request_that_never_left_leaves_the_first_in_doubt() -> None:
     assert last.timeouts == 1
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        observed("X", dataset="another"),
+        observed("X", tags={"reconciler_project": ["other"]}),
+        replace(observed("X", address="loyalty/other"), external_id=intent(0).external_id),
+    ],
+    ids=["dataset", "project", "address"],
+)
+def test_what_is_found_must_be_what_was_asked_for(found: Observed) -> None:
+    platform = FakePlatform(batches={"X": found}, answers=["lost before"])
+    trial = carry(plan_of([desired()]), platform, settle=0.0)
+    assert "is carried by batch `X`, which" in trial.account.failures[0].error.summary
+    assert not trial.records
+    assert len(platform.created) == 0
+    leftover = carry(plan_of(), platform, intents=(intent(0),))
+    assert "is carried by batch `X`, which" in leftover.account.failures[0].error.summary
+    settled = asyncio.run(settle_at_once(platform, WHO, (intent(0),), known=(), settle=0.0))
+    assert settled.undecided == (intent(0),)
+
+
+@pytest.mark.parametrize("known", [recorded("loyalty/other", "B1"), recorded("loyalty/other", "Y", deposed=("B1",))])
+def test_an_answer_that_names_a_known_batch_is_an_outcome_unknown(known: Record) -> None:
+    platform = FakePlatform()
+    trial = carry(plan_of([desired()]), platform, {known.address: known}, settle=0.0)
+    assert ADDRESS not in trial.records
+    assert not trial.account.created
+    assert trial.account.failures
+
+
 def test_two_batches_for_one_lost_answer_are_both_named() -> None:
     platform = FakePlatform(batches={"X": observed("X")}, answers=["lost after"])
     trial = carry(plan_of([desired()]), platform)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.batch import STATUS_CLASSES, Stage, StatusClass
 from reconciler.core.plans.decide import drift_of_tags, known
+from reconciler.core.states.lines import refuse_doubled_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,8 +90,8 @@ def dump(bookmark: Bookmark) -> bytes:
 def parse(text: bytes) -> Bookmark | None:
     """Return the bookmark of a text; None when it holds none."""
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
+        fields = refuse_doubled_keys(text.decode())
+    except ValueError:
         return None
     match fields:
         case {

@@ -91,26 +91,30 @@ class Witness:
     def _is_swapped(self, address: str, first: str, observed: Observed) -> bool:
         """Whether a batch with the name of another address was not moved here.
 
-        Two records that were swapped look like two that were moved, one to the place of the other. So does a longer
-        circle. An external id that the manifest gives to the other address is that one's, too.
+        Two records that were swapped look like two that were moved, one to the place of the other; so does a longer
+        circle. One that was swapped with an imported batch has a batch without a name in its place. An external id that
+        the manifest gives to the other address is that one's, too.
         """
         if (other := self.desired.get(first)) is not None and other.external_id is not None:
             return ExternalIds(other.external_id, is_own=True).generation(observed.external_id or "") is not None
         passed: set[str] = set()
-        step: str | None = first
-        while step is not None and step in self.records and step not in passed:
+        step = first
+        while (record := self.records.get(step)) is not None and step not in passed:
             passed.add(step)
-            step = self._first_address(step)
-            if step == address:
+            name = self._first_address(record)
+            if name is None:
+                return record.id in self.observation.by_id
+            if name == address:
                 return True
+            step = name
         return False
 
-    def _first_address(self, address: str) -> str | None:
-        """The address whose name the batch of a record carries; None where that is not known."""
-        record = self.records[address]
+    def _first_address(self, record: Record) -> str | None:
+        """The address whose name the batch of a record carries; None where it carries none, or is not known."""
         observed = self.observation.by_id.get(record.id)
-        if observed is not None:
-            return first_address(observed)
+        name = first_address(observed) if observed is not None else None
+        if name is not None:
+            return name
         if not self.bases:
             self.bases.update((self.identity.external_ids(each).base, each) for each in self.records)
         return self.bases.get(base_of(record.external_id))

@@ -24,6 +24,7 @@ from reconciler.core.states.journal import (
     Void,
     decode,
 )
+from reconciler.core.states.lines import body_of
 from reconciler.core.states.state import digest
 from tests.core.states.records import ADDRESSES, LISTS, RECORDS, SPECS, TEXTS
 from tests.examples import DATASET, WHO, recorded
@@ -210,6 +211,14 @@ def sealed(*bodies: str) -> bytes:
         ('{"intent": "a/b", "id": "X"', "unknown field `id`"),
         ('{"undone": "a/b"', "unknown field `undone`"),
         ("[1", "it is not JSON"),
+        ('{"void": "a/b", "generation": 1, "generation": 2', "a key stands twice"),
+        ('{"dropped": "a/b", "id": "X", "id": "Y"', "a key stands twice"),
+        (body_of(intent_of(recorded("a/b"))).replace('"spec": {}', '"spec": {}, "spec": {}'), "a key stands twice"),
+        (body_of(recorded("a/b")).replace('"address"', '"done"') + ', "id": "Y"', "a key stands twice"),
+        (
+            '{"uploaded": "a/b", "id": "X", "file": {"name": "a", "size": 1, "sha256": "' + "0" * 64 + '"}',
+            "an object stands where a list belongs",
+        ),
     ],
 )
 def test_a_whole_line_that_means_nothing_is_damage_and_not_a_torn_tail(body: str, said: str) -> None:

@@ -112,6 +112,25 @@ def test_the_later_of_two_equal_intents_counts() -> None:
     assert found.at == 2
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (Done(replace(B1, id="X1")), "batch `X1`: the state has it at `loyalty/a`"),
+        (Done(replace(A1, dataset="another")), "in dataset"),
+        (Done(replace(A1, address="loyalty/c", external_id="E")), "the journal at `loyalty/c` with `E`"),
+        (
+            Done(recorded("loyalty/c", "Z", deposed=("X1",))),
+            "id `X1` is at `loyalty/a` and in `deposed` of `loyalty/c`",
+        ),
+        (Done(replace(A1, address="loyalty/c", id="Z")), "external id"),
+    ],
+)
+def test_an_entry_that_names_the_batch_of_another_record_contradicts_it(entry: Done, said: str) -> None:
+    with pytest.raises(StateMismatch) as caught:
+        replay(state_of(A1), [entry])
+    assert said in (caught.value.detail or "")
+
+
 def test_contradictions_name_both_and_come_all_at_once() -> None:
     entries = [Done(replace(A1, id="X9")), Done(replace(B1, id="Y9"))]
     with pytest.raises(StateMismatch) as caught:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from reconciler.core.batch import OnRemove, Record, Spec
+from reconciler.core.batch import File, OnRemove, Record, Spec, Stage
 from reconciler.core.errors import StateCorrupt, StateError, StateFromFuture, StateMismatch
-from reconciler.core.states.lines import seal, unseal
+from reconciler.core.states.lines import body_of, seal, unseal
 from reconciler.core.states.state import State, digest, dump, parse
 from tests.core.states.records import STATES
 from tests.examples import WHO, recorded
@@ -220,6 +220,84 @@ def test_a_wrong_field_is_refused(field: str, value: object, said: str) -> None:
     assert said in caught.value.summary
     assert "line 2" in caught.value.summary
     assert ("delete its `sum`" in (caught.value.hint or "")) == (field == "sum")
+
+
+FULL = replace(
+    recorded("loyalty/full", "F", deposed=("D",), rivals=("R",)),
+    files=(File("a.json", 1, "0" * 64), File('b"quoted".json', 2, "1" * 64)),
+    begun=(File("c.json", 3, "2" * 64),),
+    stage=Stage.COMPLETING,
+)
+
+
+def resealed(old: str, new: str, record: Record | None = None) -> bytes:
+    """A state whose second line says something else, under a checksum of its own: as an edit would have it."""
+    first, *rows, end = rows_of(state_of(*SMALL.records.values(), *([record] if record else [])))
+    assert old in unseal(rows[-1])[0]
+    rows[-1] = seal(unseal(rows[-1])[0].replace(old, new, 1).removesuffix("}"))[0]
+    return "\n".join([first, *rows, end + "\n"]).encode()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "record"),
+    [
+        ('"id": ', '"id": "X", "id": ', None),
+        ('"id": ', '"id":"X","id": ', None),
+        ('"generation": 1', '"generation": 1, "generation": 2', None),
+        ('"spec": {', '"spec": {"format": "csv", "format": "json", ', None),
+        ('"tags": {', '"tags": {}, "tags": {', None),
+        ('"team": ["crm"]', '"team": ["crm"], "team": ["eu"]', None),
+        ('"spec": {', '"spec": {}, "spec": {', None),
+        ('"deposed": ', '"deposed": ["A", "B"], "deposed": ', FULL),
+        ('"rivals": ', '"rivals": [], "rivals": ', FULL),
+        ('"files": ', '"files": [], "files": ', FULL),
+        ('"begun": ', '"begun": [], "begun": ', FULL),
+        ('"stage": ', '"stage": "open", "stage": ', FULL),
+        ('"stage": ', '"stage": "open", "stage": ', replace(FULL, deposed=(), rivals=())),
+        ('"begun": ', '"begun": [["z", 1, "' + "0" * 64 + '"]], "begun": ', replace(FULL, deposed=(), rivals=())),
+        ('["a.json", 1,', '{"name": "a.json", "size": 1, "sha256":', FULL),
+    ],
+)
+def test_a_sealed_line_that_says_a_thing_twice_is_refused(old: str, new: str, record: Record | None) -> None:
+    data = resealed(old, new, record)
+    if new.startswith("{"):
+        data = resealed('["a.json", 1, "' + "0" * 64 + '"]', new + ' "' + "0" * 64 + '"}', record)
+    with pytest.raises(StateCorrupt, match=f"line {len(data.splitlines()) - 1}: (a key stands twice|an object stands)"):
+        parse(data, WHO, FILE)
+
+
+def test_quotation_marks_in_texts_are_no_keys() -> None:
+    odd = state_of(
+        replace(FULL, deposed=(), rivals=()),
+        recorded("loyalty/a", 'I"D', external_id='"id": "X", '),
+        recorded("loyalty/b", "B", spec={"tags": {"files": ["x"], "stage": ['"'], 'a", "files": [["': ["\\"]}}),
+        recorded("loyalty/c", "C", spec={"tags": {"files": ["x"], "stage": ['"'], 'a", "files": [["': ["\\"]}}),
+    )
+    assert parse(dump(odd), WHO, FILE) == odd
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (
+            (recorded("loyalty/a", "X"), recorded("loyalty/b", "Y", deposed=("X",))),
+            "in `deposed` of line 3",
+        ),
+        (
+            (recorded("loyalty/a", "X"), recorded("loyalty/b", "Y", rivals=("X",))),
+            "in `rivals` of line 3",
+        ),
+        ((recorded("loyalty/a", "X", deposed=("X",)),), "in `deposed` of line 2"),
+    ],
+)
+def test_a_recorded_batch_is_not_given_up_elsewhere(records: tuple[Record, ...], said: str) -> None:
+    with pytest.raises(StateMismatch, match="contradicts itself and is not written"):
+        dump(state_of(*records))
+    lines = [seal(body_of(record))[0] for record in records]
+    first, end = rows_of(state_of())
+    with pytest.raises(StateCorrupt) as caught:
+        parse("\n".join([first, *lines, end]).encode(), WHO, FILE)
+    assert caught.value.detail == f"id `X` is at line 2 and {said}"
 
 
 def text_of(error: StateError) -> str:
