@@ -142,7 +142,7 @@ async def _completed_by_other(run: Run, record: Record, theirs: Record, planned:
             await run.ledger.write(Done(done))
             return done
     raise Refused(
-        f"another run created batch `{theirs.id}` first and has not completed it; `{record.id}` of this run was aborted",
+        f"another run created `{theirs.id}` first and has not completed it; `{record.id}` of this run was aborted",
         hint="run again: if the other run is over by then, this one goes on with its batch",
     )
 
