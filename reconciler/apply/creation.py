@@ -45,16 +45,11 @@ class Creation:
 
         While a request is in doubt, one run sends one more and no third: Catalog may lag behind for minutes.
         """
-        if self.doubt is not None:
-            found = await self._look(unsettled_for(self.doubt, self.run.platform.catalog, self.run.pace.settle))
-            if found is not None:
-                return found, True
-            if self.doubt.timeouts >= MOST_TIMEOUTS:
-                await self._disprove(self.doubt)
+        found = await self._look_for_earlier()
+        if found is not None:
+            return found, True
         error: OutcomeUnknown | None = None
-        for _ in range(2 if self.doubt is None else 1):
-            if self.doubt is not None and self.doubt.timeouts >= MOST_TIMEOUTS:
-                break
+        for _ in range(self._most_sends):
             try:
                 return await self._send(), False
             except Rejected as refusal:
@@ -77,6 +72,23 @@ class Creation:
             status=error.status if error else None,
             request_id=error.request_id if error else None,
         )
+
+    async def _look_for_earlier(self) -> str | None:
+        """What became of an earlier run's request; one that Catalog disproves is in doubt no more."""
+        if self.doubt is None:
+            return None
+        catalog = self.run.platform.catalog
+        found = await self._look(unsettled_for(self.doubt, catalog, self.run.pace.settle))
+        timed_out = self.doubt.timeouts >= MOST_TIMEOUTS
+        if found is None and timed_out and not self.run.stop.is_over and await is_disproved(catalog, self.doubt):
+            self.doubt = None
+        return found
+
+    @property
+    def _most_sends(self) -> int:
+        if self.doubt is None:
+            return 2
+        return 0 if self.doubt.timeouts >= MOST_TIMEOUTS else 1
 
     async def _send(self) -> str:
         batch = await self.run.platform.ingestion.create(self.request, about_to_send=self._about_to_send)
@@ -110,11 +122,6 @@ class Creation:
             timeouts = self.intent.timeouts + (error.status == HTTPStatus.GATEWAY_TIMEOUT)
             self.doubt = replace(self.intent, timeouts=timeouts, at=now)
             await self.run.ledger.write(self.doubt)
-
-    async def _disprove(self, doubt: Intent) -> None:
-        """Begin anew where Catalog shows what is newer than the request in doubt."""
-        if not self.run.stop.is_over and await is_disproved(self.run.platform.catalog, doubt):
-            self.doubt = None
 
     async def _despite(self, error: Rejected) -> str:
         """A refusal may mean that the external id is taken, by a request of ours whose answer was lost."""

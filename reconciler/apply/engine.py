@@ -112,9 +112,9 @@ class _Engine:
         try:
             async with self.run.stop.bounded():
                 record, adopted = await self._steps(change)
-                self._count(change, adopted=adopted)
-                if record is not None and change.completes and self.run.wait:
-                    await self._wait_for(record)
+            self._count(change, adopted=adopted)
+            if record is not None and change.completes and self.run.wait:
+                await self._wait_for(record)
         except Stopped:
             self.account.skipped += 1
         except TimeoutError:
@@ -259,7 +259,11 @@ class _Engine:
         return kept
 
     async def _wait_for(self, record: Record) -> None:
-        observed = await loaded(self.run, record.id)
+        try:
+            async with self.run.stop.bounded():
+                observed = await loaded(self.run, record.id)
+        except TimeoutError:
+            return  # all is done but the waiting
         if observed is not None and observed.is_partial:
             reasons = [record_counts(observed), *observed.errors[:1]]
             self.account.partial.append((record.address, "; ".join(filter(None, reasons))))
@@ -315,7 +319,7 @@ class _Engine:
             self.unserved = 0
         is_refused = isinstance(error, Unauthorized) and error.status == HTTPStatus.UNAUTHORIZED
         is_down = self.unserved >= max(MOST_UNSERVED, 2 * self.run.pace.parallelism)
-        if isinstance(error, StoreFailed) or is_refused or is_down:
+        if isinstance(error, StoreFailed) or ((is_refused or is_down) and not self.run.stop.requested):
             self.run.stop.give_up(error)
 
     def _count(self, change: Change, *, adopted: bool) -> None:

@@ -14,7 +14,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
+from reconciler.apply.settling import not_ours
 from reconciler.core.batch import Stage, StatusClass
+from reconciler.core.claim import contradiction
 from reconciler.core.errors import PlatformError, ReconcilerError, Refused, StoreFailed
 from reconciler.core.identity import is_derived
 from reconciler.core.plans.content import with_content_of
@@ -120,6 +122,9 @@ async def cleared(run: Run, record: Record, planned: Record, *, is_own: bool) ->
 
 async def _give_up(run: Run, record: Record, kept: Observed, planned: Record) -> Record:
     """Abort the record's batch, and record the one that stays. An open one is taken to be empty."""
+    otherwise = contradiction(run.identity, replace(record, id=kept.id), kept)
+    if otherwise is not None:
+        raise not_ours(kept, otherwise)
     await run.platform.ingestion.act(record.id, Verb.ABORT)
     theirs = replace(planned, id=kept.id, rivals=tuple(sorted({*record.rivals, record.id})))
     if kept.status_class is StatusClass.OPEN:
@@ -142,7 +147,7 @@ async def _completed_by_other(run: Run, record: Record, theirs: Record, planned:
             await run.ledger.write(Done(done))
             return done
     raise Refused(
-        f"another run created batch `{theirs.id}` first and has not completed it; `{record.id}` of this run was aborted",
+        f"another run created `{theirs.id}` first and has not completed it; `{record.id}` of this run was aborted",
         hint="run again: if the other run is over by then, this one goes on with its batch",
     )
 

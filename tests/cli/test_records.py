@@ -47,6 +47,13 @@ def edit(project: Project, change: Callable[[dict[str, dict[str, object]]], None
     project.state.write_text(text, encoding="utf-8")
 
 
+def without(address: str) -> Callable[[dict[str, dict[str, object]]], None]:
+    def change(records: dict[str, dict[str, object]]) -> None:
+        del records[address]
+
+    return change
+
+
 def swap(*fields: str) -> Callable[[dict[str, dict[str, object]]], None]:
     def change(records: dict[str, dict[str, object]]) -> None:
         for name in fields:
@@ -84,7 +91,7 @@ def test_a_foreign_batch_is_neither_withdrawn_nor_shown_as_sound(here: Project) 
     shown = here("state", "show", B, "--refresh")
     assert "! the batch has external id `someone.else`" in shown.out, shown.text
     edit(here, lambda records: records[A].update(deposed=[foreign]))
-    edit(here, lambda records: records.pop(B))
+    edit(here, without(B))
     assert here("apply", "--auto-approve", "--ignore-limits").code != 0
     assert statuses(here)[foreign] == "success"
 

@@ -379,6 +379,23 @@ def test_after_a_stop_what_hangs_is_given_up_and_the_next_run_finds_it() -> None
     assert set(trial.account.unlooked) == set(trial.records)
 
 
+def test_a_stop_while_nothing_answers_is_an_interrupt_however_many_hang() -> None:
+    @dataclass
+    class Dead(FakePlatform):
+        async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
+            batch = await super().create(request, about_to_send=about_to_send)
+            if len(self.created) > 10:
+                await asyncio.Event().wait()
+            return batch
+
+    platform = Dead()
+    wanted = [desired(f"loyalty/b{number:03}") for number in range(100)]
+    trial = carry(plan_of(wanted), platform, stop_after=10, grace=0.02)
+    assert trial.account.ending is Ending.INTERRUPTED
+    assert trial.account.unknown == len(platform.created) - len(trial.records) > 0
+    assert trial.account.cause is None
+
+
 def test_what_is_cut_while_it_is_written_down_counts_all_the_same() -> None:
     """The journal writes on what was given to it: the record must not be missing when the journal is cleared."""
 

@@ -172,7 +172,7 @@ def changed(record: Record, name: str, value: Any) -> Record:
 
 def acts_on(change: Change) -> set[str]:
     """The batches that a change does something to at AEP."""
-    ids = {*change.withdraw, *change.predecessors}
+    ids = set(change.destroys)
     if change.after is not None and (change.retags or change.uploads or change.completes):
         ids.add(change.after.id)
     return ids - {""}
