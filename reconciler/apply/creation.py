@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import MOST_TIMEOUTS, find_live_batch, is_disproved, not_ours, unsettled_for
+from reconciler.apply.settling import MOST_IN_DOUBT, find_live_batch, is_disproved, not_ours, unsettled_for
 from reconciler.core.claim import contradiction
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
@@ -63,7 +63,7 @@ class Creation:
             found = await self._look(self.run.pace.settle)
             if found is not None:
                 return found, True
-            if self.run.stop.is_over:
+            if self.run.stop.is_over or self._is_exhausted:
                 break
         raise OutcomeUnknown(
             "the create got no answer, and Catalog does not show the batch",
@@ -79,21 +79,29 @@ class Creation:
             return None
         catalog = self.run.platform.catalog
         found = await self._look(unsettled_for(self.doubt, catalog, self.run.pace.settle))
-        timed_out = self.doubt.timeouts >= MOST_TIMEOUTS
-        if found is None and timed_out and not self.run.stop.is_over and await is_disproved(catalog, self.doubt):
+        if found is not None or self.run.stop.is_over or not self._is_exhausted:
+            return found
+        if await is_disproved(catalog, self.doubt, self.run.pace.settle):
             self.doubt = None
-        return found
+        return None
 
     @property
     def _most_sends(self) -> int:
         if self.doubt is None:
             return 2
-        return 0 if self.doubt.timeouts >= MOST_TIMEOUTS else 1
+        return 0 if self._is_exhausted else 1
+
+    @property
+    def _is_exhausted(self) -> bool:
+        """Whether no request may be sent before Catalog is seen to be fresh."""
+        return self.doubt is not None and self.doubt.in_doubt >= MOST_IN_DOUBT
 
     async def _send(self) -> str:
         batch = await self.run.platform.ingestion.create(self.request, about_to_send=self._about_to_send)
         if not self.run.ledger.take(batch):
-            raise OutcomeUnknown(f"AEP answered the create with batch `{batch}`, which was there before")
+            raise OutcomeUnknown(
+                f"AEP answered the create with batch `{batch}`, which was there before", status=HTTPStatus.CREATED
+            )
         return batch
 
     async def _about_to_send(self) -> None:
@@ -110,7 +118,7 @@ class Creation:
             spec=after.spec,
             deposed=after.deposed,
             predecessors=self.predecessors,
-            timeouts=self.doubt.timeouts if self.doubt is not None else 0,
+            in_doubt=self.doubt.in_doubt if self.doubt is not None else 0,
             at=self.run.platform.catalog.service_time or 0,
         )
         await self.run.ledger.write(self.intent)
@@ -119,8 +127,9 @@ class Creation:
         """The request got no verdict: if it had its effect, that was before now."""
         if self.intent is not None:
             now = self.run.platform.catalog.service_time or 0
-            timeouts = self.intent.timeouts + (error.status == HTTPStatus.GATEWAY_TIMEOUT)
-            self.doubt = replace(self.intent, timeouts=timeouts, at=now)
+            # A 201 that names no batch of ours says that one was made all the same.
+            more = MOST_IN_DOUBT if error.status == HTTPStatus.CREATED else 1
+            self.doubt = replace(self.intent, in_doubt=self.intent.in_doubt + more, at=now)
             await self.run.ledger.write(self.doubt)
 
     async def _despite(self, error: Rejected) -> str:

@@ -235,12 +235,12 @@ class _Engine:
         record = self.run.ledger.records[record.address]
         if not change.completes:
             return record
-        kept = await cleared(self.run, record, planned, is_own=is_own)
+        kept, seen = await cleared(self.run, record, planned, is_own=is_own)
         if kept.id != record.id:
             return self._yielded(kept)
         for each in change.withdraw:
             await is_due(self.run, change, each)  # not two batches with the same data
-        await look_before_complete(self.run, record, replays if change.creates else None)
+        await look_before_complete(self.run, record, replays if change.creates else None, seen)
         async with self._filling(record) as loading:
             await loading.complete()
         self.account.completed += 1
@@ -364,4 +364,7 @@ def _renamed(change: Change, record: Record) -> tuple[Entry, ...]:
     """The facts of a record that stands at a new address: here it is, there it is no more."""
     if change.previous_address is None or change.before is None:
         return (Done(record),)
-    return (Done(record), Dropped(change.previous_address, change.before.id))
+    here, there = Done(record), Dropped(change.previous_address, change.before.id)
+    # A journal may end between the two. The intent of a new batch is in it, so that one is found again; a batch that is
+    # renamed stands at its new address as soon as that is written.
+    return (here, there) if record.id == change.before.id else (there, here)

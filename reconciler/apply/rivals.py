@@ -58,6 +58,8 @@ class Place:
     """The live batches that share its external id, sorted by id."""
     kept: Observed | None = None
     """The one that stays instead, of a batch that is second."""
+    mine: Observed | None = None
+    """The batch itself, where it stands alone."""
 
 
 def place_of(record: Record, batches: Iterable[Observed]) -> Place:
@@ -73,7 +75,7 @@ def place_of(record: Record, batches: Iterable[Observed]) -> Place:
     if mine is None:
         return Place(Standing.HIDDEN, rivals)
     if not rivals or mine.status_class in NO_RIVALS:
-        return Place(Standing.ALONE)
+        return Place(Standing.ALONE, mine=mine)
     completed = [batch for batch in rivals if batch.status_class is not StatusClass.OPEN]
     if mine.status_class is not StatusClass.OPEN:
         return Place(Standing.UNDECIDED if completed else Standing.FIRST, rivals)
@@ -91,27 +93,31 @@ def place_of(record: Record, batches: Iterable[Observed]) -> Place:
 async def first_of(run: Run, record: Record, planned: Record) -> Record:
     """By one look: the record, or the rival's, if this run's batch is second. Needs a slot. As `cleared` otherwise."""
     place = place_of(record, await run.platform.catalog.batches_by_external_id([record.external_id]))
-    return record if place.kept is None else await cleared(run, record, planned, is_own=True)
+    if place.kept is None:
+        return record
+    kept, _ = await cleared(run, record, planned, is_own=True)
+    return kept
 
 
-async def cleared(run: Run, record: Record, planned: Record, *, is_own: bool) -> Record:
+async def cleared(run: Run, record: Record, planned: Record, *, is_own: bool) -> tuple[Record, Observed | None]:
     """The record of the batch that may be completed, or the rival's, which another run completed. Needs a slot.
 
-    `is_own` says that this run created the batch, `planned` what the record would be once it is completed. Raises
-    `Refused` where a pair stays, or may be hidden, for longer than Catalog may lag behind, and `Stopped`.
+    Second: what Catalog shows of the batch that may be completed; None where that was not looked at. `is_own` says that
+    this run created the batch, `planned` what the record would be once it is completed. Raises `Refused` where a pair
+    stays, or may be hidden, for longer than Catalog may lag behind, and `Stopped`.
     """
     if not is_own and not is_derived(record.external_id, run.identity.project):
-        return record  # imported: its external id is of another hand, and no run creates a second one
+        return record, None  # imported: its external id is of another hand, and no run creates a second one
     left, delay = run.pace.settle, run.pace.first_look
     while True:
         place = place_of(record, await run.platform.catalog.batches_by_external_id([record.external_id]))
         if place.standing is Standing.ALONE:
-            return record
+            return record, place.mine
         if place.kept is not None and is_own:
             theirs = await _give_up(run, record, place.kept, planned)
-            return (
-                theirs if theirs.stage is Stage.COMPLETED else await _completed_by_other(run, record, theirs, planned)
-            )
+            if theirs.stage is not Stage.COMPLETED:
+                theirs = await _completed_by_other(run, record, theirs, planned)
+            return theirs, None
         if left <= 0 or place.standing in {Standing.SECOND, Standing.UNDECIDED}:
             raise _unresolved(record, place)
         await run.slots.sleep(min(delay, left))

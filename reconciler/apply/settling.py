@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
 
-MOST_TIMEOUTS = 2
-"""Requests for one batch that may end in a timeout of the gateway before Catalog has to be seen to be fresh."""
+MOST_IN_DOUBT = 2
+"""Requests for one batch that may stay without a verdict before Catalog has to be seen to be fresh."""
 
-LONGEST_LAG = 3_600.0
-"""Seconds by AEP's clock after which absence proves something even where Catalog shows nothing newer: in a sandbox
-where nothing else happens it never would."""
+LONGEST_LAG = 10
+"""Times the settle time, by AEP's clock, after which absence proves something even where Catalog shows nothing newer:
+in a sandbox where nothing else happens it never would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ async def settle_at_once(
         batches = carriers.get(intent.external_id, [])
         if len(batches) == 1 and _is_meant(batches[0], identity, intent, known):
             entries.append(Done(intent.record(batches[0].id)))
-        elif not batches and unsettled_for(intent, catalog, settle) <= 0 and _is_past(intent, catalog, shown):
+        elif not batches and unsettled_for(intent, catalog, settle) <= 0 and _is_past(intent, catalog, shown, settle):
             entries.append(Void(intent.address, intent.generation))
         else:
             undecided.append(intent)
@@ -88,16 +88,16 @@ def unsettled_for(intent: Intent, catalog: Catalog, settle: float) -> float:
     return settle - max(0.0, (now - intent.at) / 1000)
 
 
-async def is_disproved(catalog: Catalog, intent: Intent) -> bool:
+async def is_disproved(catalog: Catalog, intent: Intent, settle: float) -> bool:
     """Whether the intent's batch, which was looked for long enough, would have shown. Raises `PlatformError`."""
-    return _is_past(intent, catalog, await _newest(catalog, intent.at))
+    return _is_past(intent, catalog, await _newest(catalog, intent.at), settle)
 
 
-def _is_past(intent: Intent, catalog: Catalog, shown: int) -> bool:
+def _is_past(intent: Intent, catalog: Catalog, shown: int, settle: float) -> bool:
     now = catalog.service_time
     if not intent.at or now is None:
         return True
-    return shown >= intent.at or now - intent.at > LONGEST_LAG * 1000
+    return shown >= intent.at or now - intent.at > LONGEST_LAG * settle * 1000
 
 
 async def _newest(catalog: Catalog, since: int) -> int:
@@ -122,7 +122,9 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
         if problem is not None:
             raise not_ours(found, problem)
         await run.ledger.write(Done(intent.record(found.id)))
-    elif not run.stop.is_over and (intent.timeouts < MOST_TIMEOUTS or await is_disproved(catalog, intent)):
+    elif not run.stop.is_over and (
+        intent.in_doubt < MOST_IN_DOUBT or await is_disproved(catalog, intent, run.pace.settle)
+    ):
         await run.ledger.write(Void(intent.address, intent.generation))
 
 

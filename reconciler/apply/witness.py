@@ -7,12 +7,12 @@ run did not make. What is otherwise than was approved raises `Refused`: its addr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
 from reconciler.core.batch import Stage, StatusClass
-from reconciler.core.claim import contradiction
+from reconciler.core.claim import contradiction, contradiction_of_deposed
 from reconciler.core.errors import Refused
 from reconciler.core.identity import split_generation
 from reconciler.core.plans.plan import Withdrawal, WithdrawVerb, verb_for
@@ -30,6 +30,7 @@ MOST_EARLIER = 50
 """Earlier generations of an address whose external ids are asked for when a batch is not found by its id."""
 
 PLAN_AGAIN = "nothing was sent for it; run `reconciler plan` again, and have what it shows now reviewed"
+BY_HAND = "nothing was done to it; if it has to go, abort or revert it by hand, then run again"
 CORRECT = "nothing was done to it; compare both, then correct the record with `reconciler import ADDRESS BATCH_ID`"
 
 
@@ -84,12 +85,15 @@ async def look_before_upload(run: Run, record: Record) -> None:
         raise _turned(seen, "takes no more files")
 
 
-async def look_before_complete(run: Run, record: Record, replays: Collection[str] | None) -> None:
+async def look_before_complete(
+    run: Run, record: Record, replays: Collection[str] | None, seen: Observed | None = None
+) -> None:
     """Raise `Refused` unless the batch is the recorded one, alive, and replays what it is to replay.
 
-    Without `replays` it was made by an earlier run, which recorded it once it had read the replay back.
+    Without `replays` it was made by an earlier run, which recorded it once it had read the replay back. `seen` is what
+    Catalog has just shown of it.
     """
-    seen = await look_at(run, record)
+    seen = await look_at(run, record) if seen is None else _checked(run, record, seen)
     problem = understood(seen, seen.predecessors if replays is None else replays)
     if problem is not None:
         raise problem
@@ -124,7 +128,10 @@ async def is_due(run: Run, change: Change, withdrawal: Withdrawal) -> bool:
     was_loaded = status is StatusClass.WITHDRAWN and change.creates and approved is WithdrawVerb.ABORT
     if seen is None or (now is WithdrawVerb.NONE and not was_loaded):
         return False  # a batch that is to be replaced and was loaded and withdrawn: who holds its data is not known
-    _checked(run, record or _as_earlier(run, owner, seen), seen)
+    if record is not None:
+        _checked(run, record, seen)
+    else:
+        _check_earlier(run, change, owner, seen)
     if now is not approved:
         done = {WithdrawVerb.ABORT: "aborted", WithdrawVerb.REVERT: "reverted"}
         was = f"was to be {done[approved]}" if approved in done else "was gone"
@@ -148,19 +155,12 @@ def _earlier(run: Run, record: Record) -> list[str]:
     return sorted(f"{base}{end}" for base in _bases(run, record) for end in ends)
 
 
-def _as_earlier(run: Run, owner: Record, seen: Observed) -> Record:
-    """The record that an earlier generation had. Raises `Refused` for a batch that was none."""
-    external_id = seen.external_id or ""
-    base, generation = split_generation(external_id)
-    bases = _bases(run, owner)
-    is_earlier = base in bases and generation is not None and generation < owner.generation
-    if not (is_earlier or external_id in bases):
-        raise Refused(
-            f"batch `{seen.id}` has external id `{external_id}`, so it is no earlier batch of `{owner.address}`",
-            hint="nothing was done to it; if it has to go, abort or revert it by hand, then run again",
-        )
-    dataset = next(iter(sorted(seen.datasets)), owner.dataset)  # a replacement may change the dataset
-    return replace(owner, id=seen.id, external_id=external_id, dataset=dataset)
+def _check_earlier(run: Run, change: Change, owner: Record, seen: Observed) -> None:
+    """Raise `Refused` for a batch that is of no earlier generation of the address, under its new or its old name."""
+    origins = [] if change.previous_address is None else [change.previous_address]
+    otherwise = contradiction_of_deposed(run.identity, owner, seen, origins)
+    if otherwise is not None:
+        raise Refused(f"batch `{seen.id}` {otherwise}", hint=BY_HAND)
 
 
 async def look_ahead(run: Run, change: Change, replays: Collection[str]) -> tuple[Withdrawal, ...]:

@@ -31,6 +31,9 @@ MOST_FAILURES = 20
 MOST_LINES = 10
 """Lines that are shown of one error's detail."""
 
+MOST_DETAILS = 5
+"""Different details that are shown of one error."""
+
 MOST_ADDRESSES = 3
 """Addresses that are named for one error."""
 
@@ -220,13 +223,25 @@ def first_request_id(failures: list[FailedAddress]) -> str | None:
     return next(filter(None, (request_id(failure.error) for failure in failures)), None)
 
 
+def _details(failures: list[FailedAddress]) -> Iterator[str]:
+    """The details of one error; where they differ, the first of them, each behind its address."""
+    different = list({failure.error.detail: failure for failure in reversed(failures) if failure.error.detail}.values())
+    different.sort(key=lambda failure: failure.address)
+    for failure in different[:MOST_DETAILS]:
+        first, *more = detail_lines(failure.error, MOST_LINES)
+        yield first if len(different) == 1 else f"{failure.address}: {first}"
+        yield from more
+    if len(different) > MOST_DETAILS:
+        yield f"… and {len(different) - MOST_DETAILS} more of these"
+
+
 def _one_error(failures: list[FailedAddress], paint: Palette) -> Iterator[str]:
     first = failures[0]
     count = f" ({len(failures)} times)" if len(failures) > 1 else ""
     unknown = "outcome unknown: " if first.unknown else ""
     yield f"    {paint.red('!')} {unknown}{for_terminal(first.error.summary)}{count}"
     yield f"        at {failed_addresses(failures)}"
-    yield from (f"        {line}" for line in detail_lines(first.error, MOST_LINES))
+    yield from (f"        {line}" for line in _details(failures))
     if request := first_request_id(failures):
         yield f"        request id: {for_terminal(request)}{' (the first)' if len(failures) > 1 else ''}"
     if first.error.hint:

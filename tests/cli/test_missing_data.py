@@ -100,12 +100,12 @@ def test_a_plan_that_needs_it_says_so_at_its_address_and_plans_the_others(loaded
         loaded.write("data/gone.json", "no json\n" if what == "garbage" else "[1]\n")
     loaded.write("data/here.json", LINE * 2)
     said = loaded("plan", "--format", "json")
-    assert said.code == 4
+    assert said.code == 1
     plan = json.loads(said.out)
     assert [each["address"] for each in plan["conflicts"]] == ["loyalty/gone"]
     assert [each["address"] for each in plan["resource_changes"]] == ["loyalty/here"]
     assert "manifests/loyalty.yaml:4:32" in said.err
-    assert loaded("apply", "--auto-approve").code == 4
+    assert loaded("apply", "--auto-approve").code == 1
     loaded.apply("--target", "loyalty/here")
     assert loaded("plan", "--target", "loyalty/here", "--detailed-exitcode").code == 0
 

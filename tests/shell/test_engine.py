@@ -213,11 +213,11 @@ def test_in_an_outage_one_run_sends_a_create_twice_at_most() -> None:
     assert trial.account.unknown == 1
     last = trial.journal.entries[-1]
     assert isinstance(last, Intent)
-    assert last.timeouts == 2
+    assert last.in_doubt == 2
 
 
 def test_a_create_that_timed_out_twice_is_sent_again_only_once_catalog_is_seen_to_be_fresh() -> None:
-    open_one = replace(intent(OLD), timeouts=2)
+    open_one = replace(intent(OLD), in_doubt=2)
     lagging = FakePlatform(batches={"S": stranger(OLD - 1)}, clock=NOW)
     trial = carry(plan_of([desired()]), lagging, intents=(open_one,), settle=SETTLE)
     assert trial.account.unknown == 1
@@ -242,7 +242,7 @@ def test_a_second_request_that_never_left_leaves_the_first_in_doubt() -> None:
     trial = carry(plan_of([desired()]), platform, settle=0.02)
     last = trial.journal.entries[-1]
     assert isinstance(last, Intent)
-    assert last.timeouts == 1
+    assert last.in_doubt == 1
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_an_interrupted_look_decides_nothing() -> None:
 SWAPPED = {
     "another dataset": observed(dataset="elsewhere", external_id=DELETED.external_id),
     "another external id": observed(address="loyalty/other"),
-    "no marker": replace(observed(), tags={}),
+    "another marker": observed(tags={"reconciler_project": ["other"]}),
 }
 
 
@@ -202,9 +202,9 @@ def test_an_address_that_is_replayed_names_its_own_batch(seen: Observed) -> None
         observed("X", address="loyalty/other"),
         observed("X", generation=3),
         observed("X", external_id="01FOREIGN"),
-        replace(observed("X"), tags={}),
+        observed("X", tags={"reconciler_project": ["other"]}),
     ],
-    ids=["of another address", "of a later generation", "foreign", "without marker"],
+    ids=["of another address", "of a later generation", "foreign", "of another project"],
 )
 def test_a_deposed_batch_is_an_earlier_one_of_its_address(seen: Observed) -> None:
     record = recorded(id="B2", generation=2, deposed=("X",))

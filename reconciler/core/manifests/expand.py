@@ -53,7 +53,7 @@ def expand(
         desired.sort(key=attrgetter("address"))
         findings += check_references(manifests.moves, manifests.imports, {each.address: each for each in desired})
         findings += _check_external_ids(desired, manifests.project.name)
-        findings += _check_shared_sandbox(manifests, environment)
+        findings += _check_shared_sandbox(manifests)
     return tuple(desired), in_order(resolve(findings, sources))
 
 
@@ -194,24 +194,24 @@ def _check_external_ids(desired: Sequence[Desired], project: str) -> Iterator[Fi
             yield Finding("duplicate-external-id", message, each.place.below("external_id"), hint)
 
 
-def _check_shared_sandbox(manifests: Manifests, environment: str) -> Iterator[Finding]:
+def _check_shared_sandbox(manifests: Manifests) -> Iterator[Finding]:
     """Find external ids that two environments of one sandbox would share: each would take the other's batch for its."""
-    environments = manifests.project.environments
-    own = environments.get(environment)
-    if own is None or own.emulator:
-        return
-    others = [each for each in environments.values() if each != own and not each.emulator]
-    here = [each.name for each in others if (each.org, each.sandbox) == (own.org, own.sandbox)]
-    for dataset in manifests.datasets if here else ():
-        sharing = next((name for name in here if dataset.id_in(name) is not None), None)
-        for batch in dataset.batches if sharing is not None else ():
-            if batch.external_id is not None:
-                message = (
-                    f"environments {quoted(environment)} and {quoted(sharing or '')} share sandbox "
-                    f"{quoted(own.sandbox)}, and would share the external id {quoted(batch.external_id)}"
-                )
-                hint = "take it out: a derived one differs by environment; or give each environment its own sandbox"
-                yield Finding("shared-external-id", message, batch.place.below("external_id"), hint)
+    at: dict[tuple[str, str], list[str]] = {}
+    for each in manifests.project.environments.values():
+        if not each.emulator:
+            at.setdefault((each.org, each.sandbox), []).append(each.name)
+    shared = [(sandbox, names) for (_, sandbox), names in at.items() if len(names) > 1]
+    for dataset in manifests.datasets if shared else ():
+        for sandbox, names in shared:
+            sharing = [name for name in names if dataset.id_in(name) is not None][:2]
+            for batch in dataset.batches if len(sharing) > 1 else ():
+                if batch.external_id is not None:
+                    message = (
+                        f"environments {' and '.join(map(quoted, sharing))} share sandbox {quoted(sandbox)}, "
+                        f"and would share the external id {quoted(batch.external_id)}"
+                    )
+                    hint = "take it out: a derived one differs by environment; or give each environment its own sandbox"
+                    yield Finding("shared-external-id", message, batch.place.below("external_id"), hint)
 
 
 def _external_id_mistake(each: Desired, external_id: str, first: Desired, project: str) -> Finding | None:

@@ -265,6 +265,8 @@ class Conflict:
     place: Place | None = None
     doubts_record: bool = False
     """Whether the record of the address is not of the batch that it names."""
+    is_mistake: bool = False
+    """Whether something declared is wrong, and is to be corrected: there is nothing to decide."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,7 @@ class _Planner:
                 self._note(drift_of(record, prior, self.finder.observation))
         if desired.unready is not None:
             why = desired.unready
-            self.conflicts.append(Conflict(desired.address, why.message, why.hint, place=why.place))
+            self.conflicts.append(Conflict(desired.address, why.message, why.hint, place=why.place, is_mistake=True))
             return
         forced = desired.address in self.scope.replace
         free = next_free(record, carriers)

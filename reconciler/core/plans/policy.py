@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
-from reconciler.core.errors import Refused, SettingsInvalid, StateMismatch
+from reconciler.core.errors import ReconcilerError, Refused, SettingsInvalid, StateMismatch
 from reconciler.core.plans.plan import Action
 from reconciler.core.wording import guess
 
@@ -35,11 +35,16 @@ def _meant(word: str, addresses: Collection[str]) -> str:
     return guess(word, addresses, "Declared or recorded")
 
 
-def check_conflicts(plan: Plan) -> Refused | None:
-    """Why the plan cannot be applied: something only a person can settle."""
-    if not plan.conflicts:
-        return None
+def check_conflicts(plan: Plan) -> ReconcilerError | None:
+    """Why the plan cannot be applied: something only a person can settle, or data files that are not as declared."""
     count = len(plan.conflicts)
+    if not count:
+        return None
+    if all(conflict.is_mistake for conflict in plan.conflicts):
+        return ReconcilerError(
+            f"the data files of {count} address{'es are' if count > 1 else ' are'} not as declared",
+            hint="correct the lines marked `!` above, or leave them out with `--target`",
+        )
     return Refused(
         f"{count} address{'es need' if count > 1 else ' needs'} a decision, and nothing is guessed",
         hint="settle the lines marked `!` above, or leave them out with `--target`",

@@ -55,9 +55,7 @@ class Witness:
         observed = self.observation.by_id.get(record.id)
         if observed is not None and (problem := self._problem(address, record, observed)) is not None:
             message = f"its record names batch `{record.id}`, which {problem}"
-            return Conflict(
-                address, message, MEND.format(address), (record.id,), self._place(address), doubts_record=True
-            )
+            return self._conflict(address, message, MEND.format(address), record.id)
         return self._deposed(address, record) if record.deposed else None
 
     def _problem(self, address: str, record: Record, observed: Observed) -> str | None:
@@ -130,9 +128,7 @@ class Witness:
                 problem = f"is recorded at `{self.holders[batch]}`"
             if problem is not None:
                 message = f"its record says that batch `{batch}` was replaced and has to go; but that {problem}"
-                return Conflict(
-                    address, message, MEND_DEPOSED, (record.id, batch), self._place(address), doubts_record=True
-                )
+                return self._conflict(address, message, MEND_DEPOSED, record.id, batch)
         return None
 
     def conflict_of_replayed(self, change: Change) -> Conflict | None:

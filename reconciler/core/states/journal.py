@@ -49,8 +49,8 @@ class Intent:
     """What the record will carry."""
     predecessors: Ids = ()
     """Ids of the batches that the new one replays."""
-    timeouts: Annotated[int, Field(ge=0, description="a whole number of at least 0")] = 0
-    """How many requests for this batch ended in a timeout of AEP's gateway: they got through, and AEP was slow."""
+    in_doubt: Annotated[int, Field(ge=0, description="a whole number of at least 0")] = 0
+    """How many requests for this batch got no verdict while their run lived: each of them may have made one."""
     at: Annotated[int, Field(ge=0, description="a whole number of at least 0")] = field(kw_only=True)
     """Epoch milliseconds by AEP's clock when it was written, 0 where AEP did not say: only for judging its lag."""
 
