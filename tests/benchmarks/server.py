@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from email.utils import formatdate
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -144,8 +145,8 @@ class Connection(asyncio.Protocol):
             status, answer = self.world.answer(method, target, body)
             assert self.transport is not None
             self.transport.write(
-                b"HTTP/1.1 %d OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                % (status, len(answer), answer)
+                b"HTTP/1.1 %d OK\r\ncontent-type: application/json\r\ndate: %b\r\ncontent-length: %d\r\n\r\n%b"
+                % (status, formatdate(usegmt=True).encode(), len(answer), answer)
             )
 
 

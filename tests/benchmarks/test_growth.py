@@ -7,6 +7,7 @@ import sys
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from email.utils import formatdate
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ class Project:
 
         async def answer(request: httpx.Request) -> httpx.Response:
             status, body = self.world.answer(request.method, request.url.raw_path.decode(), await request.aread())
-            return httpx.Response(status, content=body)
+            return httpx.Response(status, content=body, headers={"date": formatdate(usegmt=True)})
 
         token = ReadyToken(Secret("token"), Secret("key"))
         transport = httpx.MockTransport(answer)

@@ -19,7 +19,7 @@ from yaml import events
 from yaml.reader import ReaderError
 
 from reconciler.core.diagnostics import Diagnostic, Place, Span
-from reconciler.core.manifests.positions import Lookup, locate_all, span_between, split_lines
+from reconciler.core.manifests.positions import Lookup, locate_all, span_between, split_lines, unmarked
 from reconciler.core.manifests.source import Data, Document, Plain
 from reconciler.core.wording import quoted, visible
 
@@ -64,7 +64,7 @@ def load(text: str, file: str, *, max_nodes: int = MAX_NODES) -> tuple[list[Docu
 
     A document with a mistake is returned, too, where its structure is clear: its other mistakes can then be found.
     """
-    text = text.removeprefix(BOM)
+    text = unmarked(text)
     builder = _Builder(text, file, max_nodes)
     with suppress(_Stop):
         builder.read()
@@ -300,7 +300,7 @@ class _Builder:
         """Report every byte order mark inside the file: libyaml takes it for a letter of the key behind it."""
         for found in re.finditer(BOM, self.text):
             hint = "take it out: editors hide it, and it comes from files that were joined into one"
-            message = "an invisible byte order mark (U+FEFF) stands here; only a file may begin with one"
+            message = "an invisible byte order mark (U+FEFF) stands here; only a document may begin with one"
             self.report("byte-order-mark", message, self.span_at(found.start()), hint)
         raise _Stop
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What libyaml counts as the end of a line."""
 
+LEGAL_MARK = re.compile("(\\A|^---[ \\t]*(?:#.*)?\r?\n|^(?=\ufeff---))\ufeff", re.MULTILINE)
+"""A byte order mark that begins a document (YAML 1.2 §5.2): files that were joined into one have it."""
+
 
 class Mark(Protocol):
     """A position as libyaml gives it: both count from 0, columns in code points."""
@@ -46,9 +49,14 @@ class Lookup:
     key: bool = False
 
 
+def unmarked(text: str) -> str:
+    """The text without byte order marks where YAML allows them, before each document; libyaml only knows the first."""
+    return LEGAL_MARK.sub(r"\1", text) if "\ufeff" in text else text
+
+
 def split_lines(text: str) -> list[str]:
-    """Split a source into lines as libyaml counts them, without breaks and byte order mark."""
-    return LINE_BREAK.split(text.removeprefix("\ufeff"))
+    """Split a source into lines as libyaml counts them, without breaks and byte order marks of documents."""
+    return LINE_BREAK.split(unmarked(text))
 
 
 def span_between(file: str, lines: Sequence[str], start: Mark, end: Mark) -> Span:
@@ -72,7 +80,7 @@ def locate_all(text: str, lookups: Sequence[Lookup]) -> list[Span | None]:
         _insert(roots.setdefault(lookup.place.document, _Node()), lookup.place.route)
     walk = _Walk(roots)
     try:
-        parser = yaml.CSafeLoader(text.removeprefix("\ufeff"))
+        parser = yaml.CSafeLoader(unmarked(text))
         while walk.is_unfinished and (event := parser.get_event()) is not None:
             walk.handle(event)
     except (yaml.YAMLError, UnicodeEncodeError):

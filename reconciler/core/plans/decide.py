@@ -474,4 +474,4 @@ def _taken_otherwise(spec: Spec, name: str, observed: Observed) -> str | None:
     asked, shown = json.dumps(spec.get(name)), observed.tags.get(OPTION_TAGS[name], ())
     if len(shown) != 1 or shown[0].strip().lower() == asked:
         return None
-    return f"`{name}: {asked}` is not what AEP took: it shows {shown[0][:LONGEST_VALUE]}"
+    return f"`{name}: {asked}` is not what AEP took: it shows `{OPTION_TAGS[name]}: {shown[0][:LONGEST_VALUE]}`"

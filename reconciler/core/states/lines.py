@@ -179,10 +179,14 @@ def read_line(kind: type[Value], text: str) -> Value:
     return value
 
 
+OBJECTS = frozenset({"spec", "kept_tags"})
+"""The fields of a record that are objects."""
+
+
 def refuse_double_talk(text: str) -> None:
     """Raise `LineError` for a line that may mean two things: a doubled key, or an object where a list belongs."""
     found = refuse_doubled_keys(text)
-    values = [value for name, value in found.items() if name != "spec"] if isinstance(found, dict) else []
+    values = [value for name, value in found.items() if name not in OBJECTS] if isinstance(found, dict) else []
     while values:
         if isinstance(value := values.pop(), dict):
             raise LineError("an object stands where a list belongs")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from reconciler.core.batch import Record, Stage, Text
+from reconciler.core.data_files import LFS_POINTER
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
 from reconciler.core.states import lines
@@ -122,6 +123,11 @@ def _text(data: bytes, file: str) -> str:
             f"`{file}` is empty",
             detail="an empty file is not an empty state: a full disk or a broken merge may have left it",
             hint=RESTORE,
+        )
+    if data.startswith(LFS_POINTER):
+        raise StateCorrupt(
+            f"`{file}` is a Git LFS pointer, not a state",
+            hint="run `git lfs pull`, then keep state files out of LFS: Git could not merge them there",
         )
     suspicious = b"<<<<<<<" in data or b">>>>>>>" in data  # the pattern alone takes a second per 200 MB
     marks = [data.count(b"\n", 0, mark.start()) + 1 for mark in _CONFLICT.finditer(data)] if suspicious else []

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from reconciler.core.manifests.positions import unmarked
 from reconciler.core.manifests.schema import manifest_schema, project_schema
 
 CASES = Path(__file__).parents[2] / "golden" / "manifests"
@@ -78,7 +79,7 @@ def cases(kind: str) -> list[Path]:
 def is_valid(path: Path) -> bool:
     schema = project_schema() if path.name.startswith(("project-", "reconciler")) else manifest_schema()
     validator = Draft202012Validator(schema)
-    documents = yaml.load_all(path.read_text("utf-8"), Editor)
+    documents = yaml.load_all(unmarked(path.read_text("utf-8")), Editor)
     return all(validator.is_valid(_with_text_keys(each)) for each in documents if each is not None)
 
 
