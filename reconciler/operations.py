@@ -15,6 +15,7 @@ from reconciler.core.errors import ManifestInvalid, ReconcilerError
 from reconciler.core.manifests.expand import locate_place
 from reconciler.core.pace import DEFAULT
 from reconciler.core.plans.bookmark import WORTH_IT
+from reconciler.core.plans.events import FailedAddress
 from reconciler.core.plans.planner import PlanInputs, Scope, make_plan
 from reconciler.core.plans.policy import check_conflicts, check_limits
 from reconciler.core.states.state import State
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.core.pace import Pace
     from reconciler.core.plans.bookmark import Bookmark
     from reconciler.core.plans.events import Account
-    from reconciler.core.plans.plan import Plan
+    from reconciler.core.plans.plan import Conflict, Plan
     from reconciler.core.states.journal import Intent
     from reconciler.ports import Catalog
     from reconciler.refresh import Refreshed
@@ -134,10 +135,12 @@ async def apply(
         allowed = approve(declared, seen.plan)
         if allowed is None:
             return Applied(declared, seen.plan, None)
-        check(allowed, declared, options)
+        # Of addresses whose data files are not as declared nothing is done; they hinder no other (design.md §8).
+        check(replace(allowed, conflicts=allowed.blockers) if allowed.changes else allowed, declared, options)
         before, account = dict(records), None
         if allowed.changes or undecided:
             account = await _carry_out(allowed, session, options, records, undecided, listener, stop)
+            account.failures += map(_not_as_declared, allowed.conflicts)
         try:
             _commit(session.store, State(declared.identity, records), before, seen)
         except ReconcilerError as error:  # the disk refuses: the journal still has it all, and the account says so
@@ -145,6 +148,10 @@ async def apply(
                 raise
             account.cause = account.cause or error
         return Applied(declared, allowed, account)
+
+
+def _not_as_declared(conflict: Conflict) -> FailedAddress:
+    return FailedAddress(conflict.address, ReconcilerError(conflict.message, hint=conflict.hint), unknown=False)
 
 
 async def _carry_out(
@@ -233,7 +240,8 @@ async def refreshed_plan(
     inputs = _inputs(declared, records)
     if not options.refresh:
         offline = _offline(workspace, options, here, records)
-        inputs = _narrowed(inputs, {c.previous_address or c.address for c in offline.changes})
+        changed = {each.previous_address or each.address for each in offline.changes}
+        inputs = _narrowed(inputs, changed | {each.address for each in offline.conflicts})
     request = RefreshRequest(
         inputs,
         workspace.today,

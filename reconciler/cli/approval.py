@@ -96,7 +96,7 @@ class Approval:
         self.invocation.warn(declared)
         allowed = self._allowed(proposed)
         self.report.show(allowed)
-        if not allowed.has_changes or allowed.conflicts or self.auto:
+        if not allowed.has_changes or allowed.blockers or self.auto:
             return allowed
         answer = click.prompt(
             "\nOnly `yes` will be accepted to approve. Apply this plan", default="", show_default=False

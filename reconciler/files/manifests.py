@@ -7,7 +7,6 @@ error. Names that begin with a dot are no manifests: editors keep their own file
 from __future__ import annotations
 
 import os
-from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,7 +117,6 @@ class _Folder:
 
     def decode(self, shown: str, content: bytes) -> None:
         """Keep the text of a file, if it is one."""
-        content = content.removeprefix(BOM_UTF8)
         try:
             self.sources.append(Source(shown, content.decode()))
         except UnicodeDecodeError as error:

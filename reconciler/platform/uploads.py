@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import ConflictingWrite, NotFound, OutcomeUnknown, PlatformError, Rejected
+from reconciler.core.errors import ConflictingWrite, OutcomeUnknown, PlatformError, Rejected
 from reconciler.platform.answer import Unreadable
 from reconciler.platform.changes import WRONG_STATE
 from reconciler.platform.exchange import JSON_HEADERS, Call
@@ -44,8 +44,6 @@ SLOWEST = 128 * 1024
 """Bytes a second: an upload that is slower on average is given up."""
 
 OCTETS = {"content-type": "application/octet-stream"}
-JSON = {"content-type": "application/json"}
-"""AEP wants it of a POST, though that has no body (aep-api.md §16.1)."""
 
 Ranges = list[tuple[int, int]]
 """Parts of a file, sorted: the first byte of each, and the byte after its last."""
@@ -146,7 +144,7 @@ class Upload:
             if received is None:
                 raise
         else:
-            received = [] if are_own else await self._left()
+            received = [] if are_own else await self._received() or []
         if received and not are_own:
             raise ConflictingWrite(
                 f"AEP holds a part of other bytes of file `{self.place.name}` in batch `{self.place.batch}`",
@@ -154,15 +152,6 @@ class Upload:
                 status=HTTPStatus.CONFLICT,
             )
         return received
-
-    async def _left(self) -> Ranges:
-        """Which bytes AEP still has of a file that was begun a moment ago: there should be none."""
-        try:
-            return await self._received() or []
-        except PlatformError as error:
-            if isinstance(error, Rejected) or error.status == HTTPStatus.NOT_IMPLEMENTED:
-                return []  # no HEAD here: INITIALIZE was accepted, and that has to do
-            raise
 
     async def _send_missing(self, received: Ranges, part_bytes: int) -> None:
         part_bytes = min(part_bytes, LARGEST_PART)
@@ -184,12 +173,16 @@ class Upload:
                 return
 
     async def _received(self) -> Ranges | None:
-        """Which bytes AEP has, by HEAD; None if it knows no such file."""
+        """Which bytes AEP has, by HEAD; None if it knows no such file, or no HEAD."""
         operation = Operation(f"look at file `{self.place.name}` of batch `{self.place.batch}`", is_read=True)
-        try:
-            return await self.exchange.read(Call(operation, "HEAD", self.url), _ranges)
-        except NotFound:
-            return None
+
+        async def attempt() -> Ranges | Failure | None:
+            result = await self.exchange.attempt(Call(operation, "HEAD", self.url), _ranges)
+            if isinstance(result, Failure) and _is_no(result.error):
+                return None
+            return result
+
+        return await self.exchange.retries.run(attempt, WITHOUT_VERDICT)
 
     async def _finish(self) -> None:
         call = replace(self._call("POST", "finish", {"action": "COMPLETE"}), max_bytes=LARGEST_RECEIPT)
@@ -225,6 +218,10 @@ class Upload:
             return result
 
         return await self.exchange.retries.run(attempt, WITHOUT_VERDICT, extra_seconds=seconds)
+
+
+def _is_no(error: PlatformError) -> bool:
+    return isinstance(error, Rejected) or error.status == HTTPStatus.NOT_IMPLEMENTED
 
 
 def _is_cut(error: PlatformError) -> bool:

@@ -105,9 +105,32 @@ def test_a_plan_that_needs_it_says_so_at_its_address_and_plans_the_others(loaded
     assert [each["address"] for each in plan["conflicts"]] == ["loyalty/gone"]
     assert [each["address"] for each in plan["resource_changes"]] == ["loyalty/here"]
     assert "manifests/loyalty.yaml:4:32" in said.err
-    assert loaded("apply", "--auto-approve").code == 1
-    loaded.apply("--target", "loyalty/here")
+    done = loaded("apply", "--auto-approve")
+    assert done.code == 3, done.text
+    assert "at loyalty/gone" in done.out
     assert loaded("plan", "--target", "loyalty/here", "--detailed-exitcode").code == 0
+    assert loaded("apply", "--auto-approve").code == 1
+
+
+def test_without_a_refresh_the_address_is_named_as_well(loaded: Project) -> None:
+    loaded.write("data/here.json", LINE * 2)
+    done = loaded("apply", "--auto-approve", "--no-refresh")
+    assert done.code == 3, done.text
+    assert "at loyalty/gone" in done.out
+
+
+def test_an_approval_of_more_covers_what_is_left_beside_a_missing_file_and_a_digest_does_not(loaded: Project) -> None:
+    for name in ("here", "gone"):
+        loaded.write(f"data/{name}.json", LINE * 2)
+    digest = json.loads(loaded("plan", "--out", "plan.json", "--format", "json").out)["digest"]
+    (loaded.root / "data" / "gone.json").unlink()
+    assert loaded("apply", "--approved", digest).code == 4
+    done = loaded("apply", "plan.json")
+    assert done.code == 3, done.text
+    assert "no longer needed" not in done.text
+    loaded.write("data/gone.json", LINE * 2)
+    assert loaded("apply", "plan.json").code == 0
+    assert loaded("plan", "--detailed-exitcode").code == 0
 
 
 def test_a_file_of_the_old_name_of_a_moved_batch_is_looked_at(loaded: Project) -> None:

@@ -62,10 +62,10 @@ def test_every_yaml_file_below_the_folder_sorted(root: Path) -> None:
     assert files(root) == [f"manifests/{name}" for name in names]
 
 
-def test_the_text_comes_without_its_byte_order_mark(root: Path) -> None:
+def test_a_byte_order_mark_is_left_to_the_parser_that_knows_where_one_may_stand(root: Path) -> None:
     write(root, "a.yaml", b"\xef\xbb\xbfa: \xc3\xa9\r\n")
     sources, _ = read_sources(root, root / "manifests")
-    assert sources == (Source("manifests/a.yaml", "a: é\r\n"),)
+    assert sources == (Source("manifests/a.yaml", "\ufeffa: é\r\n"),)
 
 
 def test_an_empty_folder_has_no_manifests(root: Path) -> None:

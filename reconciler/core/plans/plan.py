@@ -256,7 +256,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Something that a person has to settle: until then the plan cannot be applied."""
+    """Something that a person has to settle or correct: until then nothing is done at the address."""
 
     address: str
     message: str
@@ -326,6 +326,11 @@ class Plan:
     def has_changes(self) -> bool:
         """Whether there is anything to do: the exit code, the prompt and `No changes.` all ask this."""
         return bool(self.changes) or (self.refresh_only and bool(self.drift))
+
+    @property
+    def blockers(self) -> tuple[Conflict, ...]:
+        """The conflicts that only a person can settle: with one of them nothing is applied, at no address."""
+        return tuple(each for each in self.conflicts if not each.is_mistake)
 
     @cached_property
     def summary(self) -> Summary:

@@ -36,11 +36,11 @@ def _meant(word: str, addresses: Collection[str]) -> str:
 
 
 def check_conflicts(plan: Plan) -> ReconcilerError | None:
-    """Why the plan cannot be applied: something only a person can settle, or data files that are not as declared."""
+    """What is wrong with the plan: something only a person can settle, or data files that are not as declared."""
     count = len(plan.conflicts)
     if not count:
         return None
-    if all(conflict.is_mistake for conflict in plan.conflicts):
+    if not plan.blockers:
         return ReconcilerError(
             f"the data files of {count} address{'es are' if count > 1 else ' are'} not as declared",
             hint="correct the lines marked `!` above, or leave them out with `--target`",
