@@ -107,10 +107,11 @@ class _Surveyor:
     def of(self, desired: Desired) -> tuple[LocalFile, ...]:
         self.address = desired.address
         by_name: dict[str, LocalFile] = {}
+        seen: set[tuple[str, str]] = set()
         empty: dict[str, Place] = {}
         for index, glob in enumerate(desired.globs):
             place = desired.place.below("files", index)
-            for local in self._matches(glob, desired, place):
+            for local in self._matches(glob, desired, place, seen):
                 other = by_name.setdefault(local.name, local)
                 if not local.stamp.size:
                     empty.setdefault(local.path, place)
@@ -122,7 +123,8 @@ class _Surveyor:
             self._add(flaw, desired.place)
         return tuple(by_name[name] for name in sorted(by_name))
 
-    def _matches(self, glob: str, desired: Desired, place: Place) -> Iterator[LocalFile]:
+    def _matches(self, glob: str, desired: Desired, place: Place, seen: set[tuple[str, str]]) -> Iterator[LocalFile]:
+        """The files of a glob that can be read and were not seen yet: name and path."""
         try:
             matches = list(self.tree.files(glob))
         except Outside as error:
@@ -133,6 +135,9 @@ class _Surveyor:
             return
         rules = rules_of(desired.spec)
         for name, path in matches:
+            if (name, path) in seen:
+                continue
+            seen.add((name, path))
             local = self._local(name, path, place)
             if local is not None and self._check(desired.spec, rules, local, place):
                 yield local

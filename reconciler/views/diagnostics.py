@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 WIDEST_LINE = 120
 """Columns of a source line that are shown; a longer line is cut around the caret."""
 
+MOST_LOOKED_AT = 4 * WIDEST_LINE
+"""Characters before, under and behind the caret that are looked at: some take no column, and a line may be long."""
+
 BEFORE_CARET = 40
 """Columns that a clipped line keeps before the caret."""
 
@@ -129,7 +132,12 @@ def _excerpt(span: Span, paint: Palette, emphasis: Callable[[str], str]) -> list
 def _clipped(span: Span) -> tuple[str, int, int]:
     """The source line as it is shown, how many columns stand before the caret, and how many the caret takes."""
     start, end = span.column - 1, span.end_column - 1
-    before, meant, after = (_shown(part) for part in (span.text[:start], span.text[start:end], span.text[end:]))
+    pieces = (
+        (max(start - MOST_LOOKED_AT, 0), start),
+        (start, min(end, start + MOST_LOOKED_AT)),
+        (end, end + MOST_LOOKED_AT),
+    )
+    before, meant, after = (_shown(span.text[first:stop]) for first, stop in pieces)
     if _width(before + meant + after) > WIDEST_LINE:
         before = _head(before[::-1], BEFORE_CARET)[::-1]
         meant = _head(meant, WIDEST_LINE - _width(before))

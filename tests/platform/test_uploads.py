@@ -204,6 +204,27 @@ def test_what_an_earlier_run_sent_is_not_sent_again(emulator: Emulator) -> None:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_without_a_head_the_whole_file_is_begun_anew(emulator: Emulator, status: int) -> None:
+    content = Bytes(bytes(range(40)), changes_at=23)
+
+    async def main() -> None:
+        async with connected(emulator) as (platform, batch):
+            emulator.inject(Faults((Fault(Answer(status), "HEAD"),)))
+            place = FilePlace(batch, DATASET, "a")
+            with pytest.raises(ContentChanged):
+                await platform.ingestion.upload(place, content, about_to_send=nothing)
+            content.changes_at = None
+            content.read.clear()
+            await platform.ingestion.upload(place, content, resume=True, about_to_send=nothing)
+            assert emulator.files(batch) == {"a": content.data}
+
+    run(main())
+    assert content.read == [(0, 10), (10, 20), (20, 30), (30, 40)]
+    assert len(sent(emulator, "HEAD")) == 3
+
+
+@pytest.mark.usefixtures("small")
 def test_a_finished_large_file_is_not_sent_again(emulator: Emulator) -> None:
     content = Bytes(bytes(range(20)))
     assert upload(emulator, content, times=2) == {"a.json": content.data}

@@ -16,11 +16,11 @@ from reconciler.core.address import join
 from reconciler.core.batch import Desired
 from reconciler.core.diagnostics import Diagnostic, Place, Span, in_order
 from reconciler.core.identity import is_derived, split_generation
-from reconciler.core.manifests.dates import Range, backwards
+from reconciler.core.manifests.dates import Range, backwards, longest_key
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.manifests.positions import locate
 from reconciler.core.manifests.references import check_references
-from reconciler.core.manifests.templates import fill
+from reconciler.core.manifests.templates import fill, longest
 from reconciler.core.wording import quoted
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 MAX_ADDRESSES = 1_000_000
 """Batches that one project may declare."""
+
+MAX_FILLED = 2**29
+"""Characters that the placeholders of one entry of `batches` may be filled in to, for all its batches."""
 
 
 def expand(
@@ -86,6 +89,13 @@ class _Family:
             each.range.count(each.start, each.end) if isinstance(each, _Dates) else len(each)
             for each in self.dimensions
         )
+
+    def filled(self) -> int:
+        """Count the characters of texts with placeholders, at most: each batch has its own."""
+        templates, tags = self.batch.templates, self.batch.spec.get("tags", {})
+        widths = [longest_key(dimension) for _, dimension in self.batch.each]
+        texts = (*self.batch.globs, *(text for values in tags.values() for text in values))
+        return self.count() * sum(longest(templates[text], widths) for text in texts if text in templates)
 
     def members(self) -> Iterator[Desired]:
         """Make the batches one by one."""
@@ -144,7 +154,7 @@ def _empty_range(dimension: Range, start: date, end: date, today: date, place: P
 
 
 def _too_many(families: Sequence[_Family]) -> Iterator[Finding]:
-    """Find that the project declares too many batches; the place is that of the largest family."""
+    """Find that the project declares too many batches (the place is that of the largest family), or too much text."""
     counts = [family.count() for family in families]
     if sum(counts) > MAX_ADDRESSES:
         number, index = max((count, -index) for index, count in enumerate(counts))
@@ -154,6 +164,11 @@ def _too_many(families: Sequence[_Family]) -> Iterator[Finding]:
         )
         hint = "shorten a range, use a wider step, or split the project"
         yield Finding("too-many-batches", message, batch.place, hint, key=True)
+        return
+    for family in families:
+        if (size := family.filled()) > MAX_FILLED:
+            message = f"the texts of this entry's batches take {size:,} characters; {MAX_FILLED:,} is the most"
+            yield Finding("too-large", message, family.batch.place, "shorten `files` and `tags`", key=True)
 
 
 def _filler(batch: BatchManifest) -> Callable[[tuple[str, ...]], tuple[Spec, str | None, tuple[str, ...]]]:

@@ -69,7 +69,7 @@ def compare(approved: Plan, now: Plan) -> Comparison:
             hint="have a new plan reviewed (`reconciler plan --out FILE`), or pass the flags that the approved one was "
             "made with (`--target`, `--replace`)",
         )
-    left = {each.address for each in (*now.changes, *now.conflicts)}
+    left = {change.address for change in now.changes} | {conflict.address for conflict in now.conflicts}
     return Comparison(now, tuple(address for address in changes if address not in left))
 
 

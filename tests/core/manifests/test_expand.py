@@ -126,3 +126,10 @@ def test_a_place_is_found_in_its_file() -> None:
     assert span is not None
     assert (span.file, span.line, span.column, span.end_column) == ("m.yaml", 4, 3, 4)
     assert locate_place([PROJECT], Place("gone.yaml", 0, ())) is None
+
+
+def test_placeholders_cannot_fill_the_memory() -> None:
+    entry = "id: x\nbatches: {{b: {{each: {{d: {{from: 1000-01-01, to: 3000-01-01}}}}, tags: {{t: [{}]}}}}}}\n"
+    assert codes(entry.format("'" + "{d}" * 100 + "'")) == ["too-large"]
+    assert codes(entry.format(", ".join(["'{d}{d}'"] * 50))) == ["too-large"]
+    assert codes(entry.format("'" + "x" * 1_000 + "'")) == []
