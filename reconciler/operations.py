@@ -10,9 +10,9 @@ from reconciler.apply.engine import carry_out
 from reconciler.apply.ledger import Ledger, record_entries
 from reconciler.apply.run import Run, Slots
 from reconciler.apply.settling import settle_at_once
-from reconciler.core.diagnostics import Diagnostic, Severity, in_order
+from reconciler.core.diagnostics import in_order
 from reconciler.core.errors import ManifestInvalid, ReconcilerError
-from reconciler.core.manifests.expand import locate_place
+from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.pace import DEFAULT
 from reconciler.core.plans.bookmark import WORTH_IT
 from reconciler.core.plans.events import FailedAddress
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.apply.run import Listener, Stop
     from reconciler.apply.settling import Settled
     from reconciler.core.batch import Record
-    from reconciler.core.diagnostics import Place
+    from reconciler.core.diagnostics import Diagnostic
     from reconciler.core.pace import Pace
     from reconciler.core.plans.bookmark import Bookmark
     from reconciler.core.plans.events import Account
@@ -309,19 +309,13 @@ def _narrowed(inputs: PlanInputs, addresses: Collection[str]) -> PlanInputs:
 def _absent(declared: Declared, absent: Collection[str]) -> tuple[Diagnostic, ...]:
     """One diagnostic for each dataset that does not exist, at the line that names it."""
     first = {each.dataset: each for each in reversed(declared.desired.values())}  # type: ignore[call-overload]
-    return in_order(
-        [
-            Diagnostic(
-                "unknown-dataset",
-                f"dataset `{dataset}` does not exist in sandbox `{declared.environment.sandbox}`",
-                locate_place(declared.sources, _id_place(first[dataset].place, declared.environment.name)),
-                hint="check the id, and that the credential may see the dataset in this sandbox",
-                severity=Severity.ERROR,
-            )
-            for dataset in absent
-        ]
-    )
-
-
-def _id_place(place: Place, environment: str) -> Place:
-    return replace(place, route=("id", environment))
+    findings = [
+        Finding(
+            "unknown-dataset",
+            f"dataset `{dataset}` does not exist in sandbox `{declared.environment.sandbox}`",
+            replace(first[dataset].place, route=("id", declared.environment.name)),
+            hint="check the id, and that the credential may see the dataset in this sandbox",
+        )
+        for dataset in absent
+    ]
+    return in_order(resolve(findings, declared.sources))

@@ -82,8 +82,10 @@ def load_declared(workspace: Workspace, data: Globs | None = ALL, *, fingerprint
     manifests, `SettingsInvalid` where no environment is clear, and `StoreFailed` where the state would be outside the
     repository.
     """
-    sources, manifests, found = _parsed(workspace)
-    if manifests is None:
+    sources, unreadable = read_sources(workspace.root, workspace.manifests)
+    manifests, mistakes = parse(sources)
+    found = (*unreadable, *mistakes)
+    if manifests is None or has_errors(found):
         raise ManifestInvalid(in_order(found))
     environment = choose_environment(manifests.project, workspace.environment)
     desired, more = expand(manifests, sources, environment.name, workspace.today)
@@ -123,13 +125,6 @@ def validate(workspace: Workspace) -> tuple[Diagnostic, ...]:
         return load_declared(workspace, fingerprints=False).diagnostics
     except ManifestInvalid as invalid:
         return invalid.diagnostics
-
-
-def _parsed(workspace: Workspace) -> tuple[Sequence[Source], Manifests | None, tuple[Diagnostic, ...]]:
-    sources, unreadable = read_sources(workspace.root, workspace.manifests)
-    manifests, mistakes = parse(sources)
-    found = (*unreadable, *mistakes)
-    return sources, None if has_errors(found) else manifests, found
 
 
 def identify(workspace: Workspace) -> Identity:

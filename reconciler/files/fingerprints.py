@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.core.errors import ContentChanged
 from reconciler.core.wording import visible
@@ -37,8 +37,7 @@ MAX_CACHE = 256 * 1024 * 1024
 _SHA256 = re.compile("[0-9a-f]{64}|")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What shows that a file is unchanged, without reading it."""
 
     size: int
@@ -93,18 +92,8 @@ class Fingerprints:
         """Write the entries, if any is new; it is no error if the disk refuses. `prune`: only those that were used."""
         if not self._is_changed:
             return
-        files = {
-            path: (
-                entry.stamp.size,
-                entry.stamp.mtime_ns,
-                entry.stamp.ctime_ns,
-                entry.stamp.inode,
-                entry.sha256,
-                entry.rules,
-            )
-            for path, entry in self._entries.items()
-            if not prune or path in self._used
-        }
+        entries = self._entries.items()
+        files = {path: (*e.stamp, e.sha256, e.rules) for path, e in entries if not prune or path in self._used}
         text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
         write_cache(self._path, text.encode())
         self._is_changed = False
@@ -117,31 +106,28 @@ class Fingerprints:
 
     def has_passed(self, path: str, stamp: Stamp, rules: str) -> bool:
         """Whether the file's beginning was in order under these rules."""
-        self._used.add(path)
-        entry = self._entries.get(path)
-        return entry is not None and entry.stamp == stamp and entry.rules == rules
+        return self._known(path, stamp).rules == rules
 
     def note_passed(self, path: str, stamp: Stamp, rules: str, since_ns: int) -> None:
         """Remember that the file's beginning, read after `since_ns`, was in order under these rules."""
-        entry = self._entries.get(path)
-        base = entry if entry is not None and entry.stamp == stamp else Entry(stamp)
-        self._remember(path, replace(base, rules=rules), since_ns)
+        self._remember(path, replace(self._known(path, stamp), rules=rules), since_ns)
 
     def digest(self, path: str, stamp: Stamp) -> str:
         """The file's SHA-256 in hex, remembered or read now. Raises `ContentChanged`."""
+        known, since_ns = self._known(path, stamp), time_ns()
+        if known.sha256:
+            return known.sha256
+        sha256 = _read_digest(path, stamp)
+        self._remember(path, replace(known, sha256=sha256), since_ns)
+        return sha256
+
+    def _known(self, path: str, stamp: Stamp) -> Entry:
         self._used.add(path)
         entry = self._entries.get(path)
-        if entry is not None and entry.stamp == stamp and entry.sha256:
-            return entry.sha256
-        since_ns = time_ns()
-        sha256 = _read_digest(path, stamp)
-        rules = entry.rules if entry is not None and entry.stamp == stamp else ""
-        self._remember(path, Entry(stamp, sha256, rules), since_ns)
-        return sha256
+        return entry if entry is not None and entry.stamp == stamp else Entry(stamp)
 
     def _remember(self, path: str, entry: Entry, since_ns: int) -> None:
         if entry.stamp.is_settled(since_ns):
-            self._used.add(path)
             self._entries[path] = entry
             self._is_changed = True
 

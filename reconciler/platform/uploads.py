@@ -195,10 +195,10 @@ class Upload:
             )
 
     def _call(
-        self, method: str, verb: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] = OCTETS
+        self, method: str, verb: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] = JSON_HEADERS
     ) -> Call:
         operation = Operation(f"{verb} file `{self.place.name}` of batch `{self.place.batch}`", is_read=False)
-        return Call(operation, method, url(self.url, "", query), headers=JSON_HEADERS if method == "POST" else headers)
+        return Call(operation, method, url(self.url, "", query), headers=headers)
 
     async def _send(self, call: Call, body: Body | None = None, *, is_divisible: bool = False) -> Answer:
         """Send until there is a verdict: all of these calls can be repeated (aep-api.md §7).
@@ -208,7 +208,7 @@ class Upload:
         seconds = 0.0
         if body is not None:
             seconds = body.seconds
-            headers = {**body.headers, **call.headers}
+            headers = {**call.headers, **body.headers}
             call = replace(call, body=body, headers=headers, time_limit=ATTEMPT_SECONDS + seconds)
 
         async def attempt() -> Answer | Failure:

@@ -19,7 +19,7 @@ from yaml import events
 from yaml.reader import ReaderError
 
 from reconciler.core.diagnostics import Diagnostic, Place, Span
-from reconciler.core.manifests.positions import Lookup, locate_all, span_between, split_lines, unmarked
+from reconciler.core.manifests.positions import LINE_BREAK, Lookup, locate_all, span_between, unmarked
 from reconciler.core.manifests.source import Data, Document, Plain
 from reconciler.core.wording import quoted, visible
 
@@ -298,10 +298,12 @@ class _Builder:
 
     def refuse_marks(self) -> NoReturn:
         """Report every byte order mark inside the file: libyaml takes it for a letter of the key behind it."""
-        for found in re.finditer(BOM, self.text):
-            hint = "take it out: editors hide it, and it comes from files that were joined into one"
-            message = "an invisible byte order mark (U+FEFF) stands here; only a document may begin with one"
-            self.report("byte-order-mark", message, self.span_at(found.start()), hint)
+        hint = "take it out: editors hide it, and it comes from files that were joined into one"
+        message = "an invisible byte order mark (U+FEFF) stands here; only a document may begin with one"
+        for number, line in enumerate(self.lines, 1):
+            for found in re.finditer(BOM, line):
+                span = Span(self.file, number, found.start() + 1, found.end() + 1, line)
+                self.report("byte-order-mark", message, span, hint)
         raise _Stop
 
     def refuse_character(self) -> None:
@@ -326,7 +328,7 @@ class _Builder:
     @cached_property
     def lines(self) -> list[str]:
         """The source lines; only a finding needs them."""
-        return split_lines(self.text)
+        return LINE_BREAK.split(self.text)
 
     def span(self, event: events.Event) -> Span | None:
         """Where an event stands."""
@@ -335,7 +337,7 @@ class _Builder:
 
     def span_at(self, index: int) -> Span:
         """Where one character stands."""
-        before = split_lines(self.text[:index])
+        before = LINE_BREAK.split(self.text[:index])
         line, column = len(before), len(before[-1]) + 1
         return Span(self.file, line, column, column + 1, self.lines[line - 1])
 

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import join
 from reconciler.core.batch import Desired
-from reconciler.core.diagnostics import Diagnostic, Place, Span, in_order
+from reconciler.core.diagnostics import Diagnostic, Place, in_order
 from reconciler.core.identity import is_derived, split_generation
 from reconciler.core.manifests.dates import Range, backwards, longest_key
 from reconciler.core.manifests.findings import Finding, resolve
-from reconciler.core.manifests.positions import locate
 from reconciler.core.manifests.references import check_references
 from reconciler.core.manifests.templates import fill, longest
 from reconciler.core.wording import quoted
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 MAX_ADDRESSES = 1_000_000
 """Batches that one project may declare."""
 
-MAX_FILLED = 2**29
+MAX_FILLED = 2**28
 """Characters that the placeholders of one entry of `batches` may be filled in to, for all its batches."""
 
 
@@ -58,11 +57,6 @@ def expand(
         findings += _check_external_ids(desired, manifests.project.name)
         findings += _check_shared_sandbox(manifests)
     return tuple(desired), in_order(resolve(findings, sources))
-
-
-def locate_place(sources: Sequence[Source], place: Place) -> Span | None:
-    """Find where a place stands in the text; None if its file is not among the sources."""
-    return next((locate(source.text, place) for source in sources if source.file == place.file), None)
 
 
 @dataclass(frozen=True, slots=True)

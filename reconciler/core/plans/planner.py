@@ -80,13 +80,13 @@ def make_plan(inputs: PlanInputs, *, today: date, scope: Scope | None = None, un
 def moved_to(moves: Sequence[Move]) -> dict[str, str]:
     """Where each moved address ends, chains followed. Circles are refused when the manifests are read."""
     step = {move.origin: move.target for move in moves}
-
-    def end(address: str) -> str:
-        while address in step:
-            address = step[address]
-        return address
-
-    return {origin: end(origin) for origin in step}
+    ends: dict[str, str] = {}
+    for address in step:
+        way = [address]
+        while way[-1] in step and way[-1] not in ends:  # a long chain is followed once
+            way.append(step[way[-1]])
+        ends.update(dict.fromkeys(way[:-1], ends.get(way[-1], way[-1])))
+    return {origin: ends[origin] for origin in step}
 
 
 class _Planner:

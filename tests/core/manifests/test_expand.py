@@ -6,13 +6,13 @@ from datetime import date
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from reconciler.core.diagnostics import Diagnostic, Place
-from reconciler.core.manifests.expand import MAX_ADDRESSES, expand, locate_place
+from reconciler.core.manifests.expand import MAX_ADDRESSES, expand
 from reconciler.core.manifests.parse import parse
 from reconciler.core.manifests.source import Source
 
 if TYPE_CHECKING:
     from reconciler.core.batch import Desired
+    from reconciler.core.diagnostics import Diagnostic
 
 TODAY = date(2026, 3, 15)
 PROJECT = Source("reconciler.yaml", "project: p\nenvironments: {dev: {emulator: true}, prod: {emulator: true}}\n")
@@ -117,15 +117,6 @@ def test_references_are_checked_against_the_day() -> None:
     )
     assert codes(text) == []
     assert codes(text, date(2026, 3, 14)) == ["undeclared-address"]
-
-
-def test_a_place_is_found_in_its_file() -> None:
-    desired, _ = expanded("id: x\nbatches:\n  b:\n")
-    source = Source("m.yaml", "dataset: loyalty\nid: x\nbatches:\n  b:\n")
-    span = locate_place([PROJECT, source], desired[0].place)
-    assert span is not None
-    assert (span.file, span.line, span.column, span.end_column) == ("m.yaml", 4, 3, 4)
-    assert locate_place([PROJECT], Place("gone.yaml", 0, ())) is None
 
 
 def test_placeholders_cannot_fill_the_memory() -> None:
