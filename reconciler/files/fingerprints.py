@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconciler.core.errors import ContentChanged
 from reconciler.core.wording import visible
 from reconciler.files.caches import read_cache, write_cache
-from reconciler.files.inside import open_regular, spelled
+from reconciler.files.inside import MAY_READ, open_regular, reason, spelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,7 +161,4 @@ def changed(path: str) -> ContentChanged:
 
 def unreadable(path: str, error: OSError) -> ContentChanged:
     """The error for a file that cannot be read any more."""
-    reason = error.strerror or type(error).__name__
-    return ContentChanged(
-        f"`{visible(spelled(path))}` cannot be read: {reason}", hint="check that it is there, and who may read it"
-    )
+    return ContentChanged(f"`{visible(spelled(path))}` cannot be read: {reason(error)}", hint=MAY_READ)

@@ -25,6 +25,9 @@ BINARY = getattr(os, "O_BINARY", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Without it, opening a named pipe would wait for a writer."""
 
+MAY_READ = "check that it exists, and who may read it"
+"""The hint where something cannot be read."""
+
 
 def is_inside(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
     """Whether a path is the root or below it, every link followed. Neither of them has to exist."""
@@ -71,6 +74,11 @@ def _checked(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> str:
 def spelled(path: str) -> str:
     """The path as text: its bytes as UTF-8, whatever the locale says. What is not UTF-8 stays as lone surrogates."""
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
+def reason(error: OSError) -> str:
+    """Why something cannot be read, in a few words."""
+    return error.strerror or type(error).__name__
 
 
 def open_regular(path: str | os.PathLike[str]) -> BufferedReader:

@@ -15,7 +15,7 @@ from reconciler.core.diagnostics import Diagnostic, Span
 from reconciler.core.manifests.positions import split_lines
 from reconciler.core.manifests.source import PROJECT_FILE, Source
 from reconciler.core.wording import visible
-from reconciler.files.inside import is_inside, open_regular
+from reconciler.files.inside import MAY_READ, is_inside, open_regular, reason
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -134,10 +134,7 @@ class _Folder:
 
     def report_unreadable(self, path: Path, error: OSError) -> None:
         """Report a file or folder that cannot be read."""
-        reason = error.strerror or type(error).__name__
-        self.report(
-            "unreadable", f"`{self.shown(path)}` cannot be read: {reason}", "check that it exists, and who may read it"
-        )
+        self.report("unreadable", f"`{self.shown(path)}` cannot be read: {reason(error)}", MAY_READ)
 
     def shown(self, path: Path) -> str:
         """The path as people see it: relative to the root, printable."""

@@ -27,6 +27,7 @@ from reconciler.core.errors import ContentChanged
 from reconciler.core.manifests.findings import Finding, resolve
 from reconciler.core.wording import quoted
 from reconciler.files.glob import Outside, Tree
+from reconciler.files.inside import MAY_READ, reason
 from reconciler.files.reading import LocalFile, read_ends
 
 if TYPE_CHECKING:
@@ -183,9 +184,7 @@ class _Surveyor:
         self._add(Flaw("duplicate-file", message, hint), place)
 
     def _add_unreadable(self, shown: str, error: OSError, place: Place) -> None:
-        reason = error.strerror or type(error).__name__
-        flaw = Flaw("unreadable", f"{shown} cannot be read: {reason}", "check that it exists, and who may read it")
-        self._add(flaw, place)
+        self._add(Flaw("unreadable", f"{shown} cannot be read: {reason(error)}", MAY_READ), place)
 
     def _add(self, flaw: Flaw, place: Place) -> None:
         self.findings.setdefault((flaw.code, place), _finding(flaw, place))
