@@ -15,6 +15,7 @@ from reconciler.core.manifests.schema import manifest_schema, project_schema
 CASES = Path(__file__).parents[2] / "golden" / "manifests"
 
 BEYOND_A_SCHEMA = {
+    "byte-order-mark-twice",
     "colliding-external-ids",
     "csv-with-json",
     "duplicate-batch",
