@@ -68,8 +68,8 @@ class Pipeline:
 
     ci: str
     """`github` or `gitlab`."""
-    requirement: str
-    """What it installs, as `package.requirement` made it: no character of it means anything to YAML or to a shell."""
+    installation: str
+    """The shell lines that install reconciler, as `package.installation` made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,12 @@ def _pipeline(pipeline: Pipeline, root: Path, top: Path) -> Mapping[str, str]:
             hint="use ASCII letters, digits, spaces and `._+-` only",
         )
     up = os.path.relpath(top, root)
-    values = {"@PACKAGE@": pipeline.requirement, "@FOLDER@": folder}
+    environments = _environments(root) or ("dev", "prod")  # as in the template of a project file
+    values = {
+        "@INSTALL@": pipeline.installation,
+        "@FOLDER@": folder,
+        "@ENVIRONMENTS@": ", ".join(f'"{name}"' for name in environments),
+    }
     return {
         os.path.normpath(f"{up}/{name}").replace(os.sep, "/"): _render(template, values)
         for name, template in _PIPELINES[pipeline.ci].items()
@@ -156,7 +161,9 @@ def project_name(folder: str) -> str:
 def _render(template: str, values: Mapping[str, str]) -> str:
     text = files("reconciler").joinpath("templates", *template.split("/")).read_text(encoding="utf-8")
     for placeholder, value in values.items():
-        text = text.replace(placeholder, value)
+        for line in re.findall(f"(?m)^.*{placeholder}", text):
+            indent = line[: -len(line.lstrip())]
+            text = text.replace(line, line.replace(placeholder, value.replace("\n", f"\n{indent}")))
     return text
 
 
@@ -271,11 +278,16 @@ def _no_driver(trouble: str, top: Path) -> str:
     )
 
 
+def _environments(root: Path) -> tuple[str, ...]:
+    """The environments whose state is kept in Git, as the project file lists them; none if there is no good one."""
+    manifests, _ = parse([each for each in read_sources(root, root / "manifests")[0] if each.is_project])
+    declared = manifests.project.environments.values() if manifests is not None else ()
+    return tuple(each.name for each in declared if not each.emulator)
+
+
 def _obstacles(root: Path) -> Iterator[str]:
     """What in Git's own settings would keep a state from being committed as it is."""
-    manifests, _ = parse([each for each in read_sources(root, root / "manifests")[0] if each.is_project])
-    environments = manifests.project.environments.values() if manifests is not None else ()
-    for path in (f"state/{each.name}.jsonl" for each in environments if not each.emulator):
+    for path in (f"state/{name}.jsonl" for name in _environments(root)):
         ignored = _git(root, "check-ignore", "--verbose", "--", path)
         if ignored.trouble is None:
             rule = ignored.text.partition("\t")[0]

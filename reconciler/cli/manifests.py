@@ -117,6 +117,6 @@ def _pipeline(root: Path, ci: str | None, spec: str | None) -> Pipeline | None:
             f"{package.KINDS}.{hint}"
         )
     try:
-        return scaffold.Pipeline(ci, package.requirement(spec, root, scaffold.top_of(root) or root))
+        return scaffold.Pipeline(ci, package.installation(spec, root, scaffold.top_of(root) or root))
     except ValueError as error:
         raise click.BadParameter(for_terminal(str(error)), param_hint="--package") from error

@@ -219,10 +219,8 @@ class Machine:
 
     def _use_local(self, file: Path) -> int:
         action = yaml.safe_load(file.read_text(encoding="utf-8"))
-        inputs = {name: each["default"] for name, each in action["inputs"].items()}
         for step in action["runs"]["steps"]:
-            environment = fill(step.get("env", {}), {**self._context, "inputs": inputs})
-            code = self._use(step) if "uses" in step else self._shell(step["run"], environment, {})
+            code = self._use(step) if "uses" in step else self._shell(step["run"], {}, {})
             if code != 0:
                 return code
         return 0
@@ -280,7 +278,8 @@ def make_tools(folder: Path) -> Path:
     shutil.copy(HERE / "fake_gh.py", folder / "gh")
     for name, text in {
         "reconciler": f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m reconciler "$@"',
-        "python": f'if [[ "$1 $2 $3" == "-I -m pip" ]]; then echo "${{@:4}}" >> "$0.log"; exit; fi\n'
+        "python": f'if [[ "$1 $2 $3" == "-I -m pip" ]]; then echo "${{@:4}}" >> "$0.log"\n'
+        f'if [[ "$*" == */dev/stdin ]]; then cat >> "$0.log"; fi; exit; fi\n'
         f'exec "{sys.executable}" "$@"',
     }.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{text}\n", encoding="utf-8")

@@ -62,7 +62,8 @@ def test_no_placeholder_is_left(tmp_path: Path) -> None:
 
     for name in _files(tmp_path):
         assert not any(
-            mark in (tmp_path / name).read_text(encoding="utf-8") for mark in ("@PROJECT@", "@PACKAGE@", "@FOLDER@")
+            mark in (tmp_path / name).read_text(encoding="utf-8")
+            for mark in ("@PROJECT@", "@INSTALL@", "@FOLDER@", "@ENVIRONMENTS@")
         )
 
 
@@ -273,7 +274,7 @@ def test_a_pipeline_that_is_kept_and_says_something_else_is_noticed(tmp_path: Pa
     scaffold.write(tmp_path, PIPELINES["gitlab"])
     assert scaffold.write(tmp_path, PIPELINES["gitlab"]).notes == ()
 
-    (note,) = scaffold.write(tmp_path, scaffold.Pipeline("gitlab", "aep-reconciler==9.9.9")).notes
+    (note,) = scaffold.write(tmp_path, scaffold.Pipeline("gitlab", "pip install 'aep-reconciler==9.9.9'")).notes
 
     assert note.startswith("`.gitlab-ci.yml` was kept")
 
