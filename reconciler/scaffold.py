@@ -109,6 +109,8 @@ def write(root: Path, pipeline: Pipeline | None = None) -> Scaffolded:
     for name, lines in _LINES.items():
         (written if _add_lines(root, name, lines) else kept).append(name)
     notes = [_differs(name) for name, text in pipelines.items() if (root / name).read_bytes() != text.encode()]
+    if pipelines and not _environments(root):
+        notes.append(_NO_ENVIRONMENT)
     if top is not None:
         trouble = _git(root, "rev-parse", "--git-dir").trouble
         if trouble is None:
@@ -262,10 +264,16 @@ def _register_driver(root: Path) -> bool:
     return changed
 
 
+_NO_ENVIRONMENT = (
+    f"`{PROJECT_FILE}` cannot be read, or has no environment but emulators: the pipeline works on `dev` and `prod`. "
+    "Correct one or the other"
+)
+
+
 def _differs(name: str) -> str:
     return (
         f"`{name}` was kept, and is not what would be written now: it may install another package, or work in another "
-        "folder. Move it away, run `reconciler init` again, and compare both"
+        "folder or on other environments. Move it away, run `reconciler init` again, and compare both"
     )
 
 
@@ -288,15 +296,20 @@ def _environments(root: Path) -> tuple[str, ...]:
 def _obstacles(root: Path) -> Iterator[str]:
     """What in Git's own settings would keep a state from being committed as it is."""
     for path in (f"state/{name}.jsonl" for name in _environments(root)):
-        ignored = _git(root, "check-ignore", "--verbose", "--", path)
-        if ignored.trouble is None:
-            rule = ignored.text.partition("\t")[0]
+        if _git(root, "check-ignore", "--quiet", "--", path).trouble is None:
+            rule = _git(root, "check-ignore", "--verbose", "--", path).text.partition("\t")[0]
             yield f"Git ignores `{path}` ({rule}): the state would be lost with the machine; take that line out"
-        wanted = {"filter": ("unspecified", "unset"), "merge": ("reconciler-state",)}
+        wanted = {
+            "merge": ("reconciler-state",),
+            "eol": ("lf",),
+            "filter": ("unspecified", "unset"),
+            "working-tree-encoding": ("unspecified",),
+        }
         for line in _git(root, "check-attr", *wanted, "--", path).text.splitlines():
             _, name, value = line.rsplit(": ", 2)
             if value not in wanted[name]:
                 yield (
                     f"Git's attribute `{name}` of `{path}` is `{value}`, and commits would not hold the state "
-                    "as it is; end the file that says so with `*.jsonl -filter merge=reconciler-state`"
+                    "as it is; end the file that says so with "
+                    "`*.jsonl merge=reconciler-state text eol=lf -filter !working-tree-encoding`"
                 )

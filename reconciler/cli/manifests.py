@@ -44,14 +44,17 @@ def validate(invocation: Invocation, form: str) -> int:
 def _below_repository() -> str:
     """The folder of now within the repository, with `/` at its end: GitHub finds a file by its path from the top.
 
-    The top is the nearest folder above that Git or, where Git is not installed, the runner says is one.
+    Where Git is not installed, a checkout is no repository, and the runner says where its top is. The nearer one counts.
     """
+    from reconciler.scaffold import top_of
+
     here = Path.cwd()
     runner = os.environ.get("GITHUB_WORKSPACE")
-    for folder in (here, *here.parents):
-        if (runner and folder == Path(os.path.realpath(runner))) or os.path.lexists(folder / ".git"):
-            return "".join(f"{part}/" for part in here.relative_to(folder).parts)
-    return ""
+    tops = [
+        top for top in (top_of(here), Path(runner).resolve() if runner else None) if top and here.is_relative_to(top)
+    ]
+    top = max(tops, key=lambda each: len(each.parts), default=here)
+    return "".join(f"{part}/" for part in here.relative_to(top).parts)
 
 
 @click.command()
