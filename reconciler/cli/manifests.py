@@ -44,7 +44,7 @@ def validate(invocation: Invocation, form: str) -> int:
 def _below_repository() -> str:
     """The folder of now within the repository, with `/` at its end: GitHub finds a file by its path from the top.
 
-    Where Git is not installed, a checkout is no repository, and the runner says where its top is. The nearer one counts.
+    Where Git is not installed, a checkout is no repository, and the runner says where its top is. The nearer counts.
     """
     from reconciler.scaffold import top_of
 
