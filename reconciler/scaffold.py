@@ -163,9 +163,8 @@ def project_name(folder: str) -> str:
 def _render(template: str, values: Mapping[str, str]) -> str:
     text = files("reconciler").joinpath("templates", *template.split("/")).read_text(encoding="utf-8")
     for placeholder, value in values.items():
-        for line in re.findall(f"(?m)^.*{placeholder}", text):
-            indent = line[: -len(line.lstrip())]
-            text = text.replace(line, line.replace(placeholder, value.replace("\n", f"\n{indent}")))
+        for indent in re.findall(f"(?m)^( *).*{placeholder}", text):  # further lines of a value stand below its first
+            text = text.replace(placeholder, value.replace("\n", f"\n{indent}"), 1)
     return text
 
 

@@ -77,7 +77,9 @@ def schema(invocation: Invocation, what: str) -> int:
 
 
 @click.command()
-@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files.")
+@click.option(
+    "--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files, at the top of the repository."
+)
 @click.option(
     "--package",
     metavar="SPEC",
@@ -116,8 +118,8 @@ def _pipeline(root: Path, ci: str | None, spec: str | None) -> Pipeline | None:
         origin = package.installed_from()
         hint = f" This installation is `{origin}`." if origin else ""
         raise click.UsageError(
-            f"--ci needs --package SPEC: the pipeline holds credentials, so a person says what it installs. Take "
-            f"{package.KINDS}.{hint}"
+            f"--ci needs --package SPEC: the pipeline, at the top of the repository, holds credentials, so a person "
+            f"says what it installs. Take {package.KINDS}.{hint}"
         )
     try:
         return scaffold.Pipeline(ci, package.installation(spec, root, scaffold.top_of(root) or root))
