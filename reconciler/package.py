@@ -34,15 +34,15 @@ _WHEEL = re.compile(rf"{NAME.replace('-', '_')}-[^-]+-[^-]+-[^-]+-[^-]+\.whl")
 """Nothing that these take has a meaning in YAML strings, in shell quotes, in workflow expressions or for Git."""
 
 
-def requirement(spec: str, root: Path, top: Path) -> str:
-    """The line of a requirements file for what a person named; paths in it are relative to `top`, the repository.
+def installation(spec: str, root: Path, top: Path) -> str:
+    """The shell lines that install what a person named, for a shell at `top`, the repository, where `pip` is pip.
 
     A path in `spec` is relative to `root`. Raises `ValueError` with a sentence for everything that is not exact.
     """
     if _RELEASE.fullmatch(spec):
-        return spec
+        return _with_hashes(spec) if "--hash" in spec else f"pip install '{spec}'"
     if _COMMIT.fullmatch(spec):
-        return f"{NAME} @ {spec}"
+        return f"pip install '{NAME} @ {spec}'"
     if _FILE.fullmatch(spec):
         return _of_file(spec, root / spec, top.resolve())
     if re.match(r"reconciler\b", spec):
@@ -64,14 +64,23 @@ def _of_file(spec: str, path: Path, top: Path) -> str:
     if place.endswith(".txt"):
         if not re.search(rf"^{NAME}\b(?:[^\n]|\\\n)*--hash=sha256:", data.decode(errors="replace"), re.MULTILINE):
             raise ValueError(f"`{spec}` does not name `{NAME}` with a hash; `pip-compile --generate-hashes` writes it")
-        return f"-r ./{place}"
+        return f"pip install --require-hashes --requirement ./{place}"
     if not _WHEEL.fullmatch(path.name):
         raise ValueError(f"`{spec}` is not a wheel of `{NAME}`: its name would begin with `{NAME.replace('-', '_')}-`")
-    return f"./{place} --hash=sha256:{sha256(data).hexdigest()}"
+    return _with_hashes(f"./{place} --hash=sha256:{sha256(data).hexdigest()}")
+
+
+def _with_hashes(line: str) -> str:
+    """Two steps, since pip asks for the hashes of all packages or of none: first our own file alone."""
+    return f"""\
+own=$(mktemp -d)
+echo '{line}' \\
+  | pip download --require-hashes --no-deps --only-binary :all: --dest "$own" --requirement /dev/stdin
+pip install "$own"/*.whl"""
 
 
 def installed_from() -> str | None:
-    """The commit that this installation says that it was made from (PEP 610), as a `requirement` takes it."""
+    """The commit that this installation says that it was made from (PEP 610), as `installation` takes it."""
     try:
         origin = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
         spec = f"git+{origin['url']}@{origin['vcs_info']['commit_id']}"

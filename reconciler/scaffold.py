@@ -68,8 +68,8 @@ class Pipeline:
 
     ci: str
     """`github` or `gitlab`."""
-    requirement: str
-    """What it installs, as `package.requirement` made it: no character of it means anything to YAML or to a shell."""
+    installation: str
+    """The shell lines that install reconciler, as `package.installation` made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,8 @@ def write(root: Path, pipeline: Pipeline | None = None) -> Scaffolded:
     for name, lines in _LINES.items():
         (written if _add_lines(root, name, lines) else kept).append(name)
     notes = [_differs(name) for name, text in pipelines.items() if (root / name).read_bytes() != text.encode()]
+    if pipelines and not _environments(root):
+        notes.append(_NO_ENVIRONMENT)
     if top is not None:
         trouble = _git(root, "rev-parse", "--git-dir").trouble
         if trouble is None:
@@ -140,7 +142,12 @@ def _pipeline(pipeline: Pipeline, root: Path, top: Path) -> Mapping[str, str]:
             hint="use ASCII letters, digits, spaces and `._+-` only",
         )
     up = os.path.relpath(top, root)
-    values = {"@PACKAGE@": pipeline.requirement, "@FOLDER@": folder}
+    environments = _environments(root) or ("dev", "prod")  # as in the template of a project file
+    values = {
+        "@INSTALL@": pipeline.installation,
+        "@FOLDER@": folder,
+        "@ENVIRONMENTS@": ", ".join(f'"{name}"' for name in environments),
+    }
     return {
         os.path.normpath(f"{up}/{name}").replace(os.sep, "/"): _render(template, values)
         for name, template in _PIPELINES[pipeline.ci].items()
@@ -156,7 +163,8 @@ def project_name(folder: str) -> str:
 def _render(template: str, values: Mapping[str, str]) -> str:
     text = files("reconciler").joinpath("templates", *template.split("/")).read_text(encoding="utf-8")
     for placeholder, value in values.items():
-        text = text.replace(placeholder, value)
+        for indent in re.findall(f"(?m)^( *).*{placeholder}", text):  # further lines of a value stand below its first
+            text = text.replace(placeholder, value.replace("\n", f"\n{indent}"), 1)
     return text
 
 
@@ -255,10 +263,16 @@ def _register_driver(root: Path) -> bool:
     return changed
 
 
+_NO_ENVIRONMENT = (
+    f"`{PROJECT_FILE}` cannot be read, or has no environment but emulators: the pipeline works on `dev` and `prod`. "
+    "Correct one or the other"
+)
+
+
 def _differs(name: str) -> str:
     return (
         f"`{name}` was kept, and is not what would be written now: it may install another package, or work in another "
-        "folder. Move it away, run `reconciler init` again, and compare both"
+        "folder or on other environments. Move it away, run `reconciler init` again, and compare both"
     )
 
 
@@ -271,20 +285,30 @@ def _no_driver(trouble: str, top: Path) -> str:
     )
 
 
+def _environments(root: Path) -> tuple[str, ...]:
+    """The environments whose state is kept in Git, as the project file lists them; none if there is no good one."""
+    manifests, _ = parse([each for each in read_sources(root, root / "manifests")[0] if each.is_project])
+    declared = manifests.project.environments.values() if manifests is not None else ()
+    return tuple(each.name for each in declared if not each.emulator)
+
+
 def _obstacles(root: Path) -> Iterator[str]:
     """What in Git's own settings would keep a state from being committed as it is."""
-    manifests, _ = parse([each for each in read_sources(root, root / "manifests")[0] if each.is_project])
-    environments = manifests.project.environments.values() if manifests is not None else ()
-    for path in (f"state/{each.name}.jsonl" for each in environments if not each.emulator):
-        ignored = _git(root, "check-ignore", "--verbose", "--", path)
-        if ignored.trouble is None:
-            rule = ignored.text.partition("\t")[0]
+    for path in (f"state/{name}.jsonl" for name in _environments(root)):
+        if _git(root, "check-ignore", "--quiet", "--", path).trouble is None:
+            rule = _git(root, "check-ignore", "--verbose", "--", path).text.partition("\t")[0]
             yield f"Git ignores `{path}` ({rule}): the state would be lost with the machine; take that line out"
-        wanted = {"filter": ("unspecified", "unset"), "merge": ("reconciler-state",)}
+        wanted = {
+            "merge": ("reconciler-state",),
+            "eol": ("lf",),
+            "filter": ("unspecified", "unset"),
+            "working-tree-encoding": ("unspecified",),
+        }
         for line in _git(root, "check-attr", *wanted, "--", path).text.splitlines():
             _, name, value = line.rsplit(": ", 2)
             if value not in wanted[name]:
                 yield (
                     f"Git's attribute `{name}` of `{path}` is `{value}`, and commits would not hold the state "
-                    "as it is; end the file that says so with `*.jsonl -filter merge=reconciler-state`"
+                    "as it is; end the file that says so with "
+                    "`*.jsonl merge=reconciler-state text eol=lf -filter !working-tree-encoding`"
                 )

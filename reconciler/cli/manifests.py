@@ -44,14 +44,17 @@ def validate(invocation: Invocation, form: str) -> int:
 def _below_repository() -> str:
     """The folder of now within the repository, with `/` at its end: GitHub finds a file by its path from the top.
 
-    The top is the nearest folder above that Git or, where Git is not installed, the runner says is one.
+    Where Git is not installed, a checkout is no repository, and the runner says where its top is. The nearer counts.
     """
+    from reconciler.scaffold import top_of
+
     here = Path.cwd()
     runner = os.environ.get("GITHUB_WORKSPACE")
-    for folder in (here, *here.parents):
-        if (runner and folder == Path(os.path.realpath(runner))) or os.path.lexists(folder / ".git"):
-            return "".join(f"{part}/" for part in here.relative_to(folder).parts)
-    return ""
+    tops = [
+        top for top in (top_of(here), Path(runner).resolve() if runner else None) if top and here.is_relative_to(top)
+    ]
+    top = max(tops, key=lambda each: len(each.parts), default=here)
+    return "".join(f"{part}/" for part in here.relative_to(top).parts)
 
 
 @click.command()
@@ -74,7 +77,9 @@ def schema(invocation: Invocation, what: str) -> int:
 
 
 @click.command()
-@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files.")
+@click.option(
+    "--ci", type=click.Choice(["github", "gitlab"]), help="Also write the pipeline files, at the top of the repository."
+)
 @click.option(
     "--package",
     metavar="SPEC",
@@ -113,10 +118,10 @@ def _pipeline(root: Path, ci: str | None, spec: str | None) -> Pipeline | None:
         origin = package.installed_from()
         hint = f" This installation is `{origin}`." if origin else ""
         raise click.UsageError(
-            f"--ci needs --package SPEC: the pipeline holds credentials, so a person says what it installs. Take "
-            f"{package.KINDS}.{hint}"
+            f"--ci needs --package SPEC: the pipeline, at the top of the repository, holds credentials, so a person "
+            f"says what it installs. Take {package.KINDS}.{hint}"
         )
     try:
-        return scaffold.Pipeline(ci, package.requirement(spec, root, scaffold.top_of(root) or root))
+        return scaffold.Pipeline(ci, package.installation(spec, root, scaffold.top_of(root) or root))
     except ValueError as error:
         raise click.BadParameter(for_terminal(str(error)), param_hint="--package") from error

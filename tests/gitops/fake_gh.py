@@ -29,7 +29,11 @@ def main(arguments: list[str]) -> int:
             return 0
         case ["run", "download", run, "--repo", repository, "--name", name, "--dir", folder]:
             assert repository == REPOSITORY
-            shutil.copytree(HUB / "artifacts" / run / name, folder)
+            kept = HUB / "artifacts" / run / name
+            if not kept.exists():
+                sys.stderr.write("no valid artifacts found to download\n")
+                return 1
+            shutil.copytree(kept, folder)
             return 0
         case ["api", *rest]:
             return api(rest)
@@ -77,9 +81,7 @@ def answer(address: str) -> Any:
             found = [each for each in load("pulls") if commit in {each["merge_commit_sha"], each["head"]["sha"]}]
         case ["actions", "workflows", file, "runs"]:
             runs = [each for each in load("runs") if each["path"] == f".github/workflows/{file}"]
-            found = {"workflow_runs": [each for each in runs if query.items() <= each.items()]}
-        case ["actions", "artifacts"]:
-            found = {"artifacts": [each for each in load("artifacts")[::-1] if query.items() <= each.items()]}
+            found = {"workflow_runs": [each for each in runs[::-1] if query.items() <= each.items()]}
         case _:
             raise SystemExit(f"no such address: {address}")
     return found

@@ -164,7 +164,6 @@ class Hub:
         target = self.folder / "artifacts" / str(run) / name
         target.mkdir(parents=True, exist_ok=True)
         (target / file.name).write_bytes(file.read_bytes())
-        self._add("artifacts", {"name": name, "expired": False, "workflow_run": {"id": run}})
 
     def on_main(self, name: str) -> str:
         """A file as it is on `main` now."""

@@ -71,6 +71,8 @@ class Runner:
     secrets: Mapping[str, str]
     only: frozenset[str] = frozenset({"validate", "drift", "dev", "prod"})
     """The jobs, or their environments, that matter to a test: the others are left out, to save time."""
+    keeps_folders: bool = False
+    """A self-hosted runner works in one folder: it keeps the checkout, and empties what is temporary."""
     runs: count[int] = field(default_factory=lambda: count(1))
     jobs: count[int] = field(default_factory=lambda: count(1))
 
@@ -160,9 +162,10 @@ class Machine:
         self._runner = runner
         self._number = number
         self._happenings = happenings
-        self._folder = runner.place / f"machine-{number}-{next(runner.jobs)}"
+        self._folder = runner.place / f"machine-{'kept' if runner.keeps_folders else f'{number}-{next(runner.jobs)}'}"
         self._work, self._temp = self._folder / "work", self._folder / "temp"
-        self._work.mkdir(parents=True)
+        self._work.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._temp, ignore_errors=True)
         self._temp.mkdir()
         self._context = {**context, "runner": {"temp": str(self._temp)}, "steps": {}}
         self._job = Job(context["matrix"]["environment"])
@@ -210,8 +213,9 @@ class Machine:
     def _check_out(self) -> int:
         """As actions/checkout does by default: one commit and no history."""
         github = self._context["github"]
-        git(self._work, "init", "--quiet")
-        git(self._work, "remote", "add", "origin", self._runner.hub.url)
+        if not (self._work / ".git").exists():
+            git(self._work, "init", "--quiet")
+            git(self._work, "remote", "add", "origin", self._runner.hub.url)
         git(self._work, "fetch", "--quiet", "--no-tags", "--depth=1", "origin", github["sha"])
         branch = ["-B", "main"] if github["ref_name"] == "main" else ["--detach"]
         git(self._work, "checkout", "--quiet", *branch, "FETCH_HEAD")
@@ -219,10 +223,8 @@ class Machine:
 
     def _use_local(self, file: Path) -> int:
         action = yaml.safe_load(file.read_text(encoding="utf-8"))
-        inputs = {name: each["default"] for name, each in action["inputs"].items()}
         for step in action["runs"]["steps"]:
-            environment = fill(step.get("env", {}), {**self._context, "inputs": inputs})
-            code = self._use(step) if "uses" in step else self._shell(step["run"], environment, {})
+            code = self._use(step) if "uses" in step else self._shell(step["run"], {}, {})
             if code != 0:
                 return code
         return 0
@@ -280,7 +282,8 @@ def make_tools(folder: Path) -> Path:
     shutil.copy(HERE / "fake_gh.py", folder / "gh")
     for name, text in {
         "reconciler": f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m reconciler "$@"',
-        "python": f'if [[ "$1 $2 $3" == "-I -m pip" ]]; then echo "${{@:4}}" >> "$0.log"; exit; fi\n'
+        "python": f'if [[ "$1 $2 $3" == "-I -m pip" ]]; then echo "${{@:4}}" >> "$0.log"\n'
+        f'if [[ "$*" == */dev/stdin ]]; then cat >> "$0.log"; fi; exit; fi\n'
         f'exec "{sys.executable}" "$@"',
     }.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{text}\n", encoding="utf-8")

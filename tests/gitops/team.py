@@ -35,7 +35,7 @@ batches:
 SECRETS = {"AEP_CLIENT_ID": "ci", "AEP_CLIENT_SECRET": "s3cret-of-ci", "AEP_SCOPES": "openid,AdobeID"}
 DEV = {"dev": "success"}
 PACKAGE = "aep-reconciler==0.1.0"
-PIPELINES = {ci: Pipeline(ci, PACKAGE) for ci in ("github", "gitlab")}
+PIPELINES = {ci: Pipeline(ci, f"pip install '{PACKAGE}'") for ci in ("github", "gitlab")}
 BOTH = {"dev": "success", "prod": "success"}
 
 

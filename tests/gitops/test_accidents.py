@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from signal import SIGINT, SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,28 @@ def test_a_push_that_changes_no_batch_needs_no_approval(hub: Hub, runner: Runner
     applied = runner.apply(hub.push_main({"README.md": "About us.\n"}))
 
     assert statuses(applied) == DEV, logs(applied)
+
+
+def test_a_runner_that_keeps_its_checkout_applies_again(hub: Hub, aep: Aep, runner: Runner) -> None:
+    kept = replace(runner, keeps_folders=True)
+    for files in (loyalty("first"), orders("second")):
+        pull = hub.open_pull(files)
+        runner.plan(pull)
+        applied = kept.apply(hub.merge(pull))
+        assert statuses(applied) == DEV, logs(applied)
+
+    assert sorted(recorded(hub, "dev")) == sorted(aep.batches("dev")) == ["loyalty/first", "orders/second"]
+
+
+def test_a_plan_file_that_is_gone_approves_nothing(hub: Hub, aep: Aep, runner: Runner) -> None:
+    pull = hub.open_pull(loyalty("first"))
+    runner.plan(pull)
+    shutil.rmtree(hub.folder / "artifacts")
+
+    applied = runner.apply(hub.merge(pull))
+
+    assert applied["dev"].code == 4, logs(applied)
+    assert aep.batches("dev") == {}
 
 
 def test_a_stale_plan_is_refused(hub: Hub, aep: Aep, runner: Runner) -> None:
@@ -189,9 +212,9 @@ def test_a_plan_file_of_another_origin_is_not_taken(hub: Hub, aep: Aep, runner: 
     pull = hub.open_pull(loyalty("first"))
     runner.plan(pull)
     (kept,) = hub.folder.glob("artifacts/*/*/plan.json")
-    (hub.folder / "artifacts.json").unlink()
     hub.begin_run(99, pull["head"]["sha"], **origin)
     hub.keep_artifact(99, kept.parent.name, kept)
+    kept.unlink()
 
     applied = runner.apply(hub.merge(pull))
 

@@ -207,6 +207,19 @@ def test_no_file_of_the_checkout_runs(hub: Hub, aep: Aep, tmp_path: Path) -> Non
     assert list(aep.batches("dev")) == ["loyalty/first"]
 
 
+@pytest.mark.parametrize("name", ["plan-dev.json", "plan-dev.md", "report-dev.json", "account-dev.md"])
+def test_nothing_is_written_through_a_link_of_the_checkout(hub: Hub, aep: Aep, tmp_path: Path, name: str) -> None:
+    (tmp_path / "victim").write_text("mine", encoding="utf-8")
+    (hub.desk / name).symlink_to(tmp_path / "victim")
+    folder = _check_out(hub, tmp_path, hub.push_main(loyalty("first")))
+    assert (folder / name).is_symlink()
+
+    for job in ("plan", "apply"):
+        _run(hub, folder, job, _settings(aep))
+
+    assert (tmp_path / "victim").read_text(encoding="utf-8") == "mine"
+
+
 def test_a_plan_file_in_the_repository_is_not_taken_for_the_pipelines_own(hub: Hub, aep: Aep, tmp_path: Path) -> None:
     folder = _check_out(hub, tmp_path, hub.push_main(loyalty("first")))
     assert _run(hub, folder, "plan", _settings(aep)).returncode == 0

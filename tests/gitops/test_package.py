@@ -26,17 +26,17 @@ WHEEL = "aep_reconciler-0.1.0-py3-none-any.whl"
 @pytest.mark.parametrize(
     ("spec", "line"),
     [
-        ("aep-reconciler==1.2.3", "aep-reconciler==1.2.3"),
-        ("aep-reconciler==1.2.3rc1", "aep-reconciler==1.2.3rc1"),
-        (f"aep-reconciler==1.2.3 {HASH} {HASH}", f"aep-reconciler==1.2.3 {HASH} {HASH}"),
+        ("aep-reconciler==1.2.3", "pip install 'aep-reconciler==1.2.3'"),
+        ("aep-reconciler==1.2.3rc1", "pip install 'aep-reconciler==1.2.3rc1'"),
+        (f"aep-reconciler==1.2.3 {HASH} {HASH}", f"echo 'aep-reconciler==1.2.3 {HASH} {HASH}' \\"),
         (
             f"git+https://git.example:8443/a/b.git@{COMMIT}",
-            f"aep-reconciler @ git+https://git.example:8443/a/b.git@{COMMIT}",
+            f"pip install 'aep-reconciler @ git+https://git.example:8443/a/b.git@{COMMIT}'",
         ),
     ],
 )
 def test_what_is_exact_is_taken(tmp_path: Path, spec: str, line: str) -> None:
-    assert package.requirement(spec, tmp_path, tmp_path) == line
+    assert line in package.installation(spec, tmp_path, tmp_path).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_is_not_exact_is_refused_with_a_sentence(tmp_path: Path, spec: str)
     (root / "another.txt").write_text(f"aep-reconciler==1.2.3\nevil==1 {HASH}\n", encoding="utf-8")
 
     with pytest.raises(ValueError, match=r"\w+ \w+ \w+"):
-        package.requirement(spec, root, root)
+        package.installation(spec, root, root)
 
 
 def test_a_wheel_in_the_repository_is_named_from_its_top_with_its_hash(tmp_path: Path) -> None:
@@ -107,64 +107,69 @@ def test_a_wheel_in_the_repository_is_named_from_its_top_with_its_hash(tmp_path:
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / WHEEL).write_bytes(b"wheel")
 
-    line = package.requirement(f"../vendor/{WHEEL}", tmp_path / "crm", tmp_path)
+    lines = package.installation(f"../vendor/{WHEEL}", tmp_path / "crm", tmp_path)
 
-    assert line == f"./vendor/{WHEEL} --hash=sha256:{sha256(b'wheel').hexdigest()}"
+    assert f"echo './vendor/{WHEEL} --hash=sha256:{sha256(b'wheel').hexdigest()}' \\\n" in lines
 
 
 def test_a_requirements_file_with_hashes_is_taken(tmp_path: Path) -> None:
     (tmp_path / "ci.txt").write_text(f"click==8.2 \\\n  {HASH}\naep-reconciler==1.2.3 \\\n  {HASH}\n", encoding="utf-8")
 
-    assert package.requirement("ci.txt", tmp_path, tmp_path) == "-r ./ci.txt"
+    assert package.installation("ci.txt", tmp_path, tmp_path) == "pip install --require-hashes --requirement ./ci.txt"
 
 
 @pytest.mark.parametrize(
-    ("line", "asked"),
+    ("spec", "asked"),
     [
-        ("aep-reconciler==1.2.3", ["install -r F"]),
-        (f"aep-reconciler @ git+https://git.example/a/b.git@{COMMIT}", ["install -r F"]),
+        ("aep-reconciler==1.2.3", ["install aep-reconciler==1.2.3"]),
         (
-            f"./vendor/{WHEEL} {HASH}",
-            ["download --require-hashes --no-deps --only-binary :all: --dest F -r F", "install F"],
+            f"git+https://git.example/a/b.git@{COMMIT}",
+            [f"install aep-reconciler @ git+https://git.example/a/b.git@{COMMIT}"],
         ),
-        ("-r ./ci.txt", ["install --require-hashes -r ./ci.txt"]),
+        (
+            f"vendor/{WHEEL}",
+            [
+                "download --require-hashes --no-deps --only-binary :all: --dest F --requirement /dev/stdin",
+                f"./vendor/{WHEEL} --hash=sha256:{sha256(b'wheel').hexdigest()}",
+                "install F/*.whl",
+            ],
+        ),
+        ("ci.txt", ["install --require-hashes --requirement ./ci.txt"]),
     ],
 )
 @pytest.mark.parametrize("ci", ["github", "gitlab"])
-def test_the_pipeline_asks_pip_for_this_line_and_checks_hashes(
-    tmp_path: Path, ci: str, line: str, asked: list[str]
+def test_the_pipeline_asks_pip_for_just_this_and_checks_hashes(
+    tmp_path: Path, ci: str, spec: str, asked: list[str]
 ) -> None:
     root = tmp_path / "root"
-    root.mkdir()
-    scaffold.write(root, scaffold.Pipeline(ci, line))
+    (root / "vendor").mkdir(parents=True)
+    (root / "vendor" / WHEEL).write_bytes(b"wheel")
+    (root / "ci.txt").write_text(f"aep-reconciler==1.2.3 {HASH}\n", encoding="utf-8")
+    scaffold.write(root, scaffold.Pipeline(ci, package.installation(spec, root, root)))
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
     tools = make_tools(tmp_path / "tools")
 
-    given, script = _installation(root, ci)
-    assert given in {line, None}
     subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", script],
+        ["bash", "-eo", "pipefail", "-c", _script(root, ci)],
         cwd=root,
-        env={"PATH": f"{tools}:/usr/bin:/bin", "TMPDIR": str(tmp_path), "PACKAGE": line, "HOME": str(tmp_path)},
+        env={"PATH": f"{tools}:/usr/bin:/bin", "TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
         check=True,
     )
 
     calls = (tools / "python.log").read_text(encoding="utf-8").splitlines()
     common = "--quiet --disable-pip-version-check --no-input "
-    assert [re.sub(rf"{re.escape(str(tmp_path))}/tmp\S+", "F", each.removeprefix(common)) for each in calls] == asked
-    if "-r F" in asked[0]:
-        (written,) = tmp_path.glob("tmp*/requirements.txt")
-        assert written.read_text(encoding="utf-8") == f"{line}\n"
+    folder = re.compile(rf"{re.escape(str(tmp_path))}/tmp\.\w+")
+    assert [folder.sub("F", each.removeprefix(common)) for each in calls] == asked
 
 
-def _installation(root: Path, ci: str) -> tuple[str | None, str]:
-    """The package as YAML gives it, if it does, and the script that installs it."""
+def _script(root: Path, ci: str) -> str:
+    """What installs reconciler."""
     if ci == "gitlab":
         pipeline: dict[str, Any] = yaml.safe_load((root / ".gitlab-ci.yml").read_text(encoding="utf-8"))
-        return None, pipeline["default"]["before_script"][0]
+        return str(pipeline["default"]["before_script"][0])
     action = yaml.safe_load((root / ".github/actions/reconciler/action.yml").read_text(encoding="utf-8"))
     (script,) = (step["run"] for step in action["runs"]["steps"] if step.get("name") == "Install")
-    return action["inputs"]["package"]["default"], script
+    return str(script)
 
 
 @pytest.mark.parametrize(

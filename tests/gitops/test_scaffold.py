@@ -12,6 +12,7 @@ import yaml
 from reconciler import scaffold
 from reconciler.cli import run
 from reconciler.core.errors import ExitCode, SettingsInvalid
+from tests.gitops.aep import ORG
 from tests.gitops.hub import git
 from tests.gitops.team import PACKAGE, PIPELINES, reconciler
 
@@ -62,7 +63,8 @@ def test_no_placeholder_is_left(tmp_path: Path) -> None:
 
     for name in _files(tmp_path):
         assert not any(
-            mark in (tmp_path / name).read_text(encoding="utf-8") for mark in ("@PROJECT@", "@PACKAGE@", "@FOLDER@")
+            mark in (tmp_path / name).read_text(encoding="utf-8")
+            for mark in ("@PROJECT@", "@INSTALL@", "@FOLDER@", "@ENVIRONMENTS@")
         )
 
 
@@ -259,6 +261,8 @@ def test_in_another_users_repository_the_missing_driver_is_said(
             "attribute `filter` of `state/dev.jsonl`",
         ),
         ("state/.gitattributes", "*.jsonl merge=union", "attribute `merge` of `state/dev.jsonl` is `union`"),
+        ("state/.gitattributes", "* text eol=crlf", "attribute `eol` of `state/dev.jsonl` is `crlf`"),
+        ("state/.gitattributes", "* working-tree-encoding=UTF-16", "attribute `working-tree-encoding`"),
     ],
 )
 def test_a_state_that_git_does_not_keep_as_it_is_is_noticed(tmp_path: Path, file: str, line: str, said: str) -> None:
@@ -269,11 +273,41 @@ def test_a_state_that_git_does_not_keep_as_it_is_is_noticed(tmp_path: Path, file
     assert any(said in note for note in scaffold.write(tmp_path).notes)
 
 
+def test_a_rule_that_keeps_the_state_is_not_taken_for_one_that_ignores_it(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("state/*\n!state/*.jsonl\n", encoding="utf-8")
+
+    assert scaffold.write(tmp_path).notes == ()
+
+
+@pytest.mark.parametrize("ci", PIPELINES)
+def test_a_pipeline_works_on_the_environments_of_the_project_file_in_their_order(tmp_path: Path, ci: str) -> None:
+    (tmp_path / "manifests").mkdir()
+    lines = [f"  {name}: {{org: {ORG}, sandbox: {name}}}" for name in ("stage", "no", "1e3")]
+    text = "\n".join(["project: acme", "environments:", *lines, "  local: {emulator: true}", ""])
+    (tmp_path / scaffold.PROJECT_FILE).write_text(text, encoding="utf-8")
+
+    assert scaffold.write(tmp_path, PIPELINES[ci]).notes == ()
+
+    for name in {"github": GITHUB[1:], "gitlab": [".gitlab-ci.yml"]}[ci]:
+        assert (tmp_path / name).read_text(encoding="utf-8").count('["stage", "no", "1e3"]') == 1
+
+
+@pytest.mark.parametrize("text", ["project: [\n", "project: a\nenvironments: {local: {emulator: true}}\n"])
+def test_a_pipeline_without_an_environment_to_work_on_is_noticed(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / scaffold.PROJECT_FILE).write_text(text, encoding="utf-8")
+
+    (note,) = scaffold.write(tmp_path, PIPELINES["github"]).notes
+
+    assert "no environment but emulators" in note
+
+
 def test_a_pipeline_that_is_kept_and_says_something_else_is_noticed(tmp_path: Path) -> None:
     scaffold.write(tmp_path, PIPELINES["gitlab"])
     assert scaffold.write(tmp_path, PIPELINES["gitlab"]).notes == ()
 
-    (note,) = scaffold.write(tmp_path, scaffold.Pipeline("gitlab", "aep-reconciler==9.9.9")).notes
+    (note,) = scaffold.write(tmp_path, scaffold.Pipeline("gitlab", "pip install 'aep-reconciler==9.9.9'")).notes
 
     assert note.startswith("`.gitlab-ci.yml` was kept")
 

@@ -16,6 +16,7 @@ from tests.gitops.team import (
     LOYALTY,
     PIPELINES,
     die,
+    digest_in,
     logs,
     loyalty,
     nth,
@@ -43,6 +44,8 @@ def test_from_pull_request_to_recorded_batches(hub: Hub, aep: Aep, promoter: Run
     assert len(hub.comments(pull)) == 2
     assert all("2 to add" in body for body in hub.comments(pull))
     assert "2 to add" in planned["prod"].summary
+    for comment, environment in zip(hub.comments(pull), BOTH, strict=True):
+        assert f"::notice title=plan for {environment}::Digest: {digest_in(comment)}" in planned[environment].output
 
     applied = promoter.apply(hub.merge(pull))
 

@@ -111,6 +111,15 @@ def test_pull_requests_are_planned_without_the_rights_of_the_base(project: Path)
     assert list(on) == ["pull_request", "merge_group"]
 
 
+def test_the_default_branch_is_applied_whatever_its_name_and_no_other(project: Path) -> None:
+    workflow = _workflow(project, "apply")
+    assert workflow[True]["push"] == {"branches": ["**"]}  # type: ignore[index]
+
+    for ref, runs in {"heads/release/1.x": True, "heads/main": False, "tags/release/1.x": False}.items():
+        github = {"ref": f"refs/{ref}", "event": {"repository": {"default_branch": "release/1.x"}}}
+        assert evaluate(workflow["jobs"]["apply"]["if"], {"github": github}) is runs
+
+
 def test_applies_to_one_environment_wait_for_each_other(project: Path) -> None:
     concurrency = _workflow(project, "apply")["jobs"]["apply"]["concurrency"]
 
