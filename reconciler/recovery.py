@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
 from reconciler.core.claim import contradiction, foreign_marker
-from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateError, StateMismatch
+from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateCorrupt, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.plans.content import with_content_of, with_observed_content
 from reconciler.core.plans.observation import DEAD
@@ -183,17 +183,20 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
             elif change.before is not None and change.before.address not in old:
                 records[change.before.address] = change.before  # found, and about to be changed
         state = State(declared.identity, records)
-        session.store.replace(state)
+        session.store.commit(state, is_readable=False)
     lacking = declared.desired.keys() - records.keys()
     return Rebuilt(state, len(lacking & ready.keys()), len(lacking - ready.keys()))
 
 
 def _readable(store: Store) -> Loaded:
-    """What can still be read: a damaged journal is set aside by the first attempt, and the state may be whole."""
+    """What can still be read: a damaged journal is set aside by the first attempt, and the state may be whole.
+
+    Raises `StateMismatch` and `StateFromFuture`: what is whole and of another environment, or newer, is not made anew.
+    """
     for _ in range(2):
         try:
             return store.load()
-        except StateError:
+        except StateCorrupt:
             continue
     return Loaded.empty(store.identity)
 

@@ -7,7 +7,7 @@ run did not make. What is otherwise than was approved raises `Refused`: its addr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
@@ -15,6 +15,8 @@ from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.claim import contradiction, contradiction_of_deposed
 from reconciler.core.errors import Refused
 from reconciler.core.identity import split_generation
+from reconciler.core.plans.content import with_content_of
+from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Withdrawal, WithdrawVerb, verb_for
 from reconciler.core.states.journal import Void
 from reconciler.ports import Verb
@@ -105,6 +107,21 @@ def _turned(seen: Observed, what: str) -> Refused:
     return Refused(
         f"batch `{seen.id}` is `{seen.status}` now and {what}", hint="see with `reconciler plan` what became of it"
     )
+
+
+async def made_instead(run: Run, record: Record) -> Record | None:
+    """The record of the batch that a create made, where AEP's answer named a stranger's; None where it did not.
+
+    What the run may have uploaded went into the stranger's.
+    """
+    sight = await look(run, record.id, [record.external_id], patience=0.0)
+    if sight.batch is None or contradiction(run.identity, record, sight.batch) is None:
+        return None
+    alive = [each for each in sight.others if each.status_class not in DEAD]
+    made = replace(record, id=alive[0].id) if len(alive) == 1 else None
+    if made is None or contradiction(run.identity, made, alive[0]) is not None or not run.ledger.take(made.id):
+        return None
+    return with_content_of(None, made)
 
 
 # -- batches that go

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core.batch import StatusClass
 from reconciler.core.identity import ADDRESS_TAG, ENVIRONMENT_TAG, PROJECT_TAG, ExternalIds, base_of, is_derived
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def contradiction_of_deposed(
 ) -> str | None:
     """The same for a batch that the record has replaced: it must be of an earlier generation of the same address.
 
-    `origins` are earlier names of the address. Nothing is known of its dataset, which the replacement may have changed.
+    `origins` are earlier names of the address. One that is open may be of another dataset, which the replacement changed:
+    data that is loaded there was not replaced by it.
     """
     address, external_id = first_address(observed), observed.external_id or ""
     places = {record.address, *origins}
@@ -59,7 +61,8 @@ def contradiction_of_deposed(
     is_here = is_here and external_id in {"", observed.id}  # what a sandbox shows that does not keep ours
     if generation is None and not is_here:
         return f"has {_named(observed)} and no tag of this address"
-    return _mixed(identity, places, external_id, address) or foreign_marker(identity, observed)
+    elsewhere = None if observed.status_class is StatusClass.OPEN else _another_dataset(record, observed)
+    return elsewhere or _mixed(identity, places, external_id, address) or foreign_marker(identity, observed)
 
 
 def foreign_marker(identity: Identity, observed: Observed) -> str | None:

@@ -398,7 +398,7 @@ _MEND = "mend its files: with `recreate_when: [failed]` the next apply makes ano
 
 _OVERDUE = (
     "was completed, and is still open after an hour",
-    "`apply` asks AEP for its completion again; if that does not help, ask AEP support",
+    "with `complete: true`, `apply` asks AEP for it again; if that does not help, ask AEP support",
 )
 _MEND_ROWS = "mend these rows in its files: the next apply replaces the batch by one with the changed files"
 

@@ -66,8 +66,11 @@ class Witness:
             return f"{found}; by its tags it is of `{own}`" if is_known and own != address else found
         if observed.is_consolidation and not self._stands_for(record, observed):
             return f"the platform made of others than the one with external id `{record.external_id}`"
-        if own not in {None, address} and self._is_swapped(address, own or "", observed):
-            return f"is by its tags of `{own}`, which has another batch"
+        if own is not None and own != address:
+            if address not in self.desired and own in self.desired and own not in self.records:
+                return f"is by its tags of `{own}`, which is declared and has no record"
+            if self._is_swapped(address, own, observed):
+                return f"is by its tags of `{own}`, which has another batch"
         return self._problem_of_successor(record) if self.observation.consolidated else None
 
     def _problem_of_successor(self, record: Record) -> str | None:
