@@ -60,7 +60,7 @@ def contradiction_of_deposed(
     is_here = address is not None and any(_same(address, place) for place in places)
     is_here = is_here and external_id in {"", observed.id}  # what a sandbox shows that does not keep ours
     if generation is None and not is_here:
-        return f"has {_named(observed)} and no tag of this address"
+        return f"has {_named(observed)}, and nothing shows that it is an earlier one of this address"
     elsewhere = None if observed.status_class is StatusClass.OPEN else _another_dataset(record, observed)
     return elsewhere or _mixed(identity, places, external_id, address) or foreign_marker(identity, observed)
 

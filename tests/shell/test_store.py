@@ -258,6 +258,7 @@ def test_the_journal_is_open_once_and_closed_before_a_commit(tmp_path: Path) -> 
 
 def test_a_commit_writes_over_what_cannot_be_read_only_if_it_is_told_so(tmp_path: Path) -> None:
     store = store_at(tmp_path)
+    store.commit(state_of(TWO))
     store.path.write_bytes(b"")
     store.commit(state_of(ONE), is_readable=False)
     assert store.load().state == state_of(ONE)

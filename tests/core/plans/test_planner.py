@@ -120,7 +120,7 @@ def test_an_import_that_is_recorded_already_is_nothing() -> None:
         ([observed("I", dataset="another", external_id="I")], [], "belongs to dataset"),
         ([observed("I", external_id="I"), observed("B1")], [recorded()], "is recorded here"),
         (
-            [observed("I", external_id="I")],
+            [observed("I", external_id="I", address="loyalty/other")],
             [recorded("loyalty/other", "I", external_id="I")],
             "which is recorded at `loyalty/other`",
         ),

@@ -90,8 +90,8 @@ def test_a_batch_of_another_dataset_is_a_conflict_and_no_forgetting_helps() -> N
 @pytest.mark.parametrize(
     ("batch", "words"),
     [
-        (replace(STRANGER, id="X"), "no tag of this address"),
-        (observed("X", address=C), "no tag of this address"),
+        (replace(STRANGER, id="X"), "earlier one of this address"),
+        (observed("X", address=C), "earlier one of this address"),
         (observed("X", address=A, generation=5), "is of generation 5"),
         (observed("X", "success", address=A, dataset="another"), "belongs to dataset `another`"),
     ],
