@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
-from reconciler.core.claim import contradiction, foreign_marker
+from reconciler.core.claim import contradiction, elsewhere, foreign_marker
 from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateCorrupt, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.plans.content import with_content_of, with_observed_content
@@ -117,14 +117,12 @@ def _rivals(batch: str, same: list[Observed], known: Record | None) -> tuple[str
 
 
 def _check_importable(identity: Identity, records: dict[str, Record], desired: Desired, observed: Observed) -> None:
-    if (foreign := foreign_marker(identity, observed)) is not None:
-        raise StateMismatch(f"batch `{observed.id}` {foreign}", hint=NOT_OURS)
-    if observed.datasets and desired.dataset not in observed.datasets:
-        names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
-        raise StateMismatch(
-            f"batch `{observed.id}` belongs to dataset {names}, and `{desired.address}` to `{desired.dataset}`",
-            hint="import it at an address of its own dataset",
-        )
+    for problem, hint in (
+        (foreign_marker(identity, observed), NOT_OURS),
+        (elsewhere(desired.dataset, observed), "import it at an address of its own dataset"),
+    ):
+        if problem is not None:
+            raise StateMismatch(f"batch `{observed.id}` {problem}", hint=hint)
     for address, record in records.items():
         if record.id == observed.id and address != desired.address:
             raise StateMismatch(

@@ -312,7 +312,7 @@ class _Engine:
             self.run.stop.give_up(error)
             return False
         if made is not None:
-            self.run.listener(Waiting(f"{record.address}: AEP's answer named {record.id}, and {made.id} is what it made"))
+            self.run.listener(Waiting(f"{record.address}: AEP answered with {record.id}, and made {made.id}"))
         return made is not None
 
     # -- the account

@@ -75,7 +75,7 @@ class StateError(ReconcilerError):
 
 
 class StateCorrupt(StateError):
-    """A state file or journal is damaged, or one contradicts the other; nothing in it is trusted, and nothing is repaired by guessing."""
+    """A state file or journal is damaged, or contradicts the other: nothing is trusted or repaired by guessing."""
 
 
 class StateFromFuture(StateError):

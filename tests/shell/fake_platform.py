@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from reconciler.ports import Content, CreateRequest, FilePlace
 
-Answer = Literal["made", "lost after", "lost before", "timeout after", "refused", "throttled", "never sent", "taken", "another"]
+Answer = Literal[
+    "made", "lost after", "lost before", "timeout after", "refused", "throttled", "never sent", "taken", "another"
+]
 
 
 @dataclass

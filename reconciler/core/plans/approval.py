@@ -114,20 +114,21 @@ def require_flags(approved: Plan, *, replace: Collection[str], destroy: bool, re
     manifests and by the flags of this very command line. So a file brings neither `--destroy` nor `--replace` nor
     `--refresh-only`. `--target` only leaves out, and may come from it.
     """
-    flags = [
-        ("--destroy", approved.destroys_all, destroy),
-        ("--refresh-only", approved.refresh_only, refresh_only),
-        *((f"--replace {each}", each in approved.replaced, each in replace) for each in {*approved.replaced, *replace}),
-    ]
-    for made, missing in (("with", True), ("without", False)):
-        names = sorted(flag for flag, was, is_ in flags if was != is_ and was is missing)
-        if names:
+    was = _flags(approved.replaced, destroy=approved.destroys_all, refresh_only=approved.refresh_only)
+    given = _flags(replace, destroy=destroy, refresh_only=refresh_only)
+    for made, differing in (("with", was - given), ("without", given - was)):
+        if names := sorted(differing):
             more = f" and {len(names) - MOST_FLAGS} more" if len(names) > MOST_FLAGS else ""
             named = ", ".join(f"`{each}`" for each in names[:MOST_FLAGS]) + more
             raise Refused(
                 f"the approved plan was made {made} {named}",
                 hint=f"run `apply` {made} the same, if that is what was reviewed: a plan file cannot ask for it",
             )
+
+
+def _flags(addresses: Collection[str], *, destroy: bool, refresh_only: bool) -> set[str]:
+    asked = {"--destroy": destroy, "--refresh-only": refresh_only, **{f"--replace {each}": True for each in addresses}}
+    return {flag for flag, is_given in asked.items() if is_given}
 
 
 def require_recent(approved: Plan, now: date) -> None:
@@ -170,7 +171,7 @@ def is_no_more(approved: Change, now: Change) -> bool:
     """Whether the change of now is the approved one, or what is left of it."""
     if not _withdraws_no_more(approved, now):
         return False
-    is_same = now.effect == _with_verbs_of(now, approved).effect
+    is_same = {**now.effect, "withdraw": None} == {**approved.effect, "withdraw": None}
     if is_same and now.before == approved.before:
         return True
     if is_same and now.action is not Action.UPDATE:
@@ -205,12 +206,6 @@ def _withdraws_no_more(approved: Change, now: Change) -> bool:
     """Whether the approved verbs cover each batch that is withdrawn now."""
     verbs = dict(approved.withdraw)
     return all(each.id in verbs and each.verb in COVERED[verbs[each.id]] for each in now.withdraw)
-
-
-def _with_verbs_of(now: Change, approved: Change) -> Change:
-    """The approved change with the verbs of now, which are bounded apart, if it withdraws the same batches."""
-    same = [each.id for each in approved.withdraw] == [each.id for each in now.withdraw]
-    return replace(approved, withdraw=now.withdraw) if same else approved
 
 
 def _is_rest_of_removal(approved: Change, now: Change) -> bool:

@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from reconciler.core.plans.observation import Observation
     from reconciler.core.plans.prior import Prior
 
-Decision = Change | Conflict | None
-
-if TYPE_CHECKING:
     Status = Callable[[str], StatusClass | None]
     """What Catalog shows of a batch by id; None: it was not asked."""
+
+Decision = Change | Conflict | None
 
 GONE_WORDS = {
     StatusClass.MISSING: "missing",

@@ -130,7 +130,7 @@ def test_a_consolidation_is_followed_within_its_dataset_only() -> None:
     assert not plan_of([desired(A)], [recorded(A, "A1")], [old, new]).conflicts
     assert not plan_of([desired(A)], [replace(recorded(A), id="N")], [old, new]).conflicts
     elsewhere = replace(new, datasets=frozenset({"other"}))
-    assert "belongs to another dataset" in said(plan_of([desired(A)], [recorded(A, "A1")], [old, elsewhere]), A)
+    assert "belongs to dataset `other`" in said(plan_of([desired(A)], [recorded(A, "A1")], [old, elsewhere]), A)
     of_others = replace(new, predecessors=("B1",))
     edited = plan_of([desired(A)], [replace(recorded(A), id="N")], [BOTH[1], of_others])
     assert "made of others" in said(edited, A)
