@@ -117,23 +117,19 @@ def _rivals(batch: str, same: list[Observed], known: Record | None) -> tuple[str
 
 
 def _check_importable(identity: Identity, records: dict[str, Record], desired: Desired, observed: Observed) -> None:
-    for problem, hint in (
+    problems = [
         (foreign_marker(identity, observed), NOT_OURS),
         (elsewhere(desired.dataset, observed), "import it at an address of its own dataset"),
-    ):
-        if problem is not None:
-            raise StateMismatch(f"batch `{observed.id}` {problem}", hint=hint)
+    ]
     for address, record in records.items():
         if record.id == observed.id and address != desired.address:
-            raise StateMismatch(
-                f"batch `{observed.id}` is recorded at `{address}`",
-                hint="use `reconciler state mv` to rename the record",
-            )
+            problems.append((f"is recorded at `{address}`", "use `reconciler state mv` to rename the record"))
         if observed.id in record.deposed:
-            raise StateMismatch(
-                f"batch `{observed.id}` was replaced at `{address}`, and the next apply aborts it",
-                hint="apply first, or take the id out of `deposed` in the state file",
-            )
+            hint = "apply first, or take the id out of `deposed` in the state file"
+            problems.append((f"was replaced at `{address}`, and the next apply aborts it", hint))
+    for problem, hint in problems:
+        if problem is not None:
+            raise StateMismatch(f"batch `{observed.id}` {problem}", hint=hint)
     known = records.get(desired.address)
     if known is not None and known.id != observed.id and known.external_id != observed.external_id:
         raise StateMismatch(

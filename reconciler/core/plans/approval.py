@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
+    from reconciler.core.plans.planner import Scope
 
 MOST_LINES = 20
 """Lines of the difference that a refusal shows."""
@@ -56,9 +57,11 @@ class Comparison:
 
 
 def compare(approved: Plan, now: Plan) -> Comparison:
-    """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved."""
+    """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved.
+
+    `require_flags` has compared what both were asked for.
+    """
     _check_subject(approved, now)
-    require_flags(approved, replace=now.replaced, destroy=now.destroys_all, refresh_only=now.refresh_only)
     now = _without_finished(approved, now)
     changes = {change.address: change for change in approved.changes}
     excess = tuple(change for change in now.changes if not _is_covered(change, changes))
@@ -107,7 +110,7 @@ def _check_subject(approved: Plan, now: Plan) -> None:
         )
 
 
-def require_flags(approved: Plan, *, replace: Collection[str], destroy: bool, refresh_only: bool) -> None:
+def require_flags(approved: Plan, scope: Scope) -> None:
     """Raise `Refused` unless the apply itself was asked for the same kind of plan as the approved one.
 
     Whoever can put a plan file in place of another one must gain nothing: what it makes an apply do is bounded by the
@@ -115,7 +118,7 @@ def require_flags(approved: Plan, *, replace: Collection[str], destroy: bool, re
     `--refresh-only`. `--target` only leaves out, and may come from it.
     """
     was = _flags(approved.replaced, destroy=approved.destroys_all, refresh_only=approved.refresh_only)
-    given = _flags(replace, destroy=destroy, refresh_only=refresh_only)
+    given = _flags(scope.replace, destroy=scope.destroy, refresh_only=scope.refresh_only)
     for made, differing in (("with", was - given), ("without", given - was)):
         if names := sorted(differing):
             more = f" and {len(names) - MOST_FLAGS} more" if len(names) > MOST_FLAGS else ""
