@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
-from reconciler.core.claim import contradiction, foreign_marker
-from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateError, StateMismatch
+from reconciler.core.claim import contradiction, elsewhere, foreign_marker
+from reconciler.core.errors import ManifestInvalid, NotFound, SettingsInvalid, StateCorrupt, StateMismatch
 from reconciler.core.identity import PROJECT_TAG
 from reconciler.core.plans.content import with_content_of, with_observed_content
 from reconciler.core.plans.observation import DEAD
@@ -117,25 +117,19 @@ def _rivals(batch: str, same: list[Observed], known: Record | None) -> tuple[str
 
 
 def _check_importable(identity: Identity, records: dict[str, Record], desired: Desired, observed: Observed) -> None:
-    if (foreign := foreign_marker(identity, observed)) is not None:
-        raise StateMismatch(f"batch `{observed.id}` {foreign}", hint=NOT_OURS)
-    if observed.datasets and desired.dataset not in observed.datasets:
-        names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
-        raise StateMismatch(
-            f"batch `{observed.id}` belongs to dataset {names}, and `{desired.address}` to `{desired.dataset}`",
-            hint="import it at an address of its own dataset",
-        )
+    problems = [
+        (foreign_marker(identity, observed), NOT_OURS),
+        (elsewhere(desired.dataset, observed), "import it at an address of its own dataset"),
+    ]
     for address, record in records.items():
         if record.id == observed.id and address != desired.address:
-            raise StateMismatch(
-                f"batch `{observed.id}` is recorded at `{address}`",
-                hint="use `reconciler state mv` to rename the record",
-            )
+            problems.append((f"is recorded at `{address}`", "use `reconciler state mv` to rename the record"))
         if observed.id in record.deposed:
-            raise StateMismatch(
-                f"batch `{observed.id}` was replaced at `{address}`, and the next apply aborts it",
-                hint="apply first, or take the id out of `deposed` in the state file",
-            )
+            hint = "apply first, or take the id out of `deposed` in the state file"
+            problems.append((f"was replaced at `{address}`, and the next apply aborts it", hint))
+    for problem, hint in problems:
+        if problem is not None:
+            raise StateMismatch(f"batch `{observed.id}` {problem}", hint=hint)
     known = records.get(desired.address)
     if known is not None and known.id != observed.id and known.external_id != observed.external_id:
         raise StateMismatch(
@@ -183,17 +177,20 @@ async def rebuild(workspace: Workspace, options: Options, connect: Connect) -> R
             elif change.before is not None and change.before.address not in old:
                 records[change.before.address] = change.before  # found, and about to be changed
         state = State(declared.identity, records)
-        session.store.replace(state)
+        session.store.commit(state, is_readable=False)
     lacking = declared.desired.keys() - records.keys()
     return Rebuilt(state, len(lacking & ready.keys()), len(lacking - ready.keys()))
 
 
 def _readable(store: Store) -> Loaded:
-    """What can still be read: a damaged journal is set aside by the first attempt, and the state may be whole."""
+    """What can still be read: a damaged journal is set aside by the first attempt, and the state may be whole.
+
+    Raises `StateMismatch` and `StateFromFuture`: what is whole and of another environment, or newer, is not made anew.
+    """
     for _ in range(2):
         try:
             return store.load()
-        except StateError:
+        except StateCorrupt:
             continue
     return Loaded.empty(store.identity)
 

@@ -7,8 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import MOST_IN_DOUBT, find_live_batch, is_disproved, not_ours, unsettled_for
-from reconciler.core.claim import contradiction
+from reconciler.apply.settling import MOST_IN_DOUBT, claim, find_live_batch, is_disproved, unsettled_for
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
@@ -160,9 +159,5 @@ class Creation:
             ) from error
         if found is None:
             return None
-        problem = contradiction(self.run.identity, replace(self.after, id=found.id), found)
-        if problem is None and not self.run.ledger.take(found.id):
-            problem = "is recorded at another address"
-        if problem is not None:
-            raise not_ours(found, problem)
+        claim(self.run, replace(self.after, id=found.id), found)
         return found.id

@@ -28,6 +28,7 @@ from reconciler.apply.witness import (
     look_at,
     look_before_complete,
     look_before_upload,
+    made_instead,
     verify_replay,
 )
 from reconciler.core.address import names_address
@@ -43,7 +44,7 @@ from reconciler.core.errors import (
     Unauthorized,
 )
 from reconciler.core.plans.content import with_content_of
-from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started
+from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started, Waiting
 from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.states.journal import Done, Dropped
 from reconciler.ports import Verb
@@ -294,8 +295,25 @@ class _Engine:
         self.account.created -= found.yielded
         self.account.adopted += found.yielded
         self.account.yielded += found.yielded
-        self.account.failures += found.failures
+        self.account.failures += [each for each in found.failures if not await self._is_corrected(looked[each.address])]
         self.account.unlooked += found.unlooked
+
+    async def _is_corrected(self, record: Record) -> bool:
+        """Whether AEP's answer to a create named a stranger's batch, and the one that it made is recorded now."""
+        if self.run.stop.is_over:
+            return False
+        try:
+            made = await made_instead(self.run, record)
+            if made is not None:
+                await self.run.ledger.write(Dropped(record.address, record.id), Done(made))
+        except PlatformError:
+            return False  # the pair is told
+        except StoreFailed as error:
+            self.run.stop.give_up(error)
+            return False
+        if made is not None:
+            self.run.listener(Waiting(f"{record.address}: AEP answered with {record.id}, and made {made.id}"))
+        return made is not None
 
     # -- the account
 

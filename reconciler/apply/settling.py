@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from reconciler.apply.run import Run
-    from reconciler.core.batch import Observed
+    from reconciler.core.batch import Observed, Record
     from reconciler.core.identity import Identity
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
@@ -116,11 +116,7 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
         run, intent.external_id, intent.dataset, unsettled_for(intent, catalog, run.pace.settle)
     )
     if found is not None:
-        problem = contradiction(run.identity, intent.record(found.id), found)
-        if problem is None and not run.ledger.take(found.id):
-            problem = "is recorded at another address"
-        if problem is not None:
-            raise not_ours(found, problem)
+        claim(run, intent.record(found.id), found)
         await run.ledger.write(Done(intent.record(found.id)))
     elif not run.stop.is_over and (
         intent.in_doubt < MOST_IN_DOUBT or await is_disproved(catalog, intent, run.pace.settle)
@@ -141,6 +137,15 @@ async def find_live_batch(run: Run, external_id: str, dataset: str, patience: fl
             return found
         await run.slots.sleep(min(delay, patience))
         patience, delay = patience - delay, min(delay * 2, run.pace.longest_look)
+
+
+def claim(run: Run, record: Record, found: Observed) -> None:
+    """Take the batch that was found for the one of the record. Raises `Refused` where it cannot be that."""
+    problem = contradiction(run.identity, record, found)
+    if problem is None and not run.ledger.take(found.id):
+        problem = "is recorded at another address"
+    if problem is not None:
+        raise not_ours(found, problem)
 
 
 def not_ours(found: Observed, problem: str) -> Refused:

@@ -7,14 +7,16 @@ run did not make. What is otherwise than was approved raises `Refused`: its addr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
 from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.claim import contradiction, contradiction_of_deposed
 from reconciler.core.errors import Refused
-from reconciler.core.identity import split_generation
+from reconciler.core.identity import base_of
+from reconciler.core.plans.content import with_content_of
+from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Withdrawal, WithdrawVerb, verb_for
 from reconciler.core.states.journal import Void
 from reconciler.ports import Verb
@@ -107,6 +109,21 @@ def _turned(seen: Observed, what: str) -> Refused:
     )
 
 
+async def made_instead(run: Run, record: Record) -> Record | None:
+    """The record of the batch that a create made, where AEP's answer named a stranger's; None where it did not.
+
+    What the run may have uploaded went into the stranger's.
+    """
+    sight = await look(run, record.id, [record.external_id], patience=0.0)
+    if sight.batch is None or contradiction(run.identity, record, sight.batch) is None:
+        return None
+    alive = [each for each in sight.others if each.status_class not in DEAD]
+    made = replace(record, id=alive[0].id) if len(alive) == 1 else None
+    if made is None or contradiction(run.identity, made, alive[0]) is not None or not run.ledger.take(made.id):
+        return None
+    return with_content_of(None, made)
+
+
 # -- batches that go
 
 
@@ -131,7 +148,10 @@ async def is_due(run: Run, change: Change, withdrawal: Withdrawal) -> bool:
     if record is not None:
         _checked(run, record, seen)
     else:
-        _check_earlier(run, change, owner, seen)
+        origins = [] if change.previous_address is None else [change.previous_address]
+        otherwise = contradiction_of_deposed(run.identity, owner, seen, origins)
+        if otherwise is not None:
+            raise Refused(f"batch `{seen.id}` {otherwise}", hint=BY_HAND)
     if now is not approved:
         done = {WithdrawVerb.ABORT: "aborted", WithdrawVerb.REVERT: "reverted"}
         was = f"was to be {done[approved]}" if approved in done else "was gone"
@@ -144,23 +164,12 @@ async def is_due(run: Run, change: Change, withdrawal: Withdrawal) -> bool:
     return True
 
 
-def _bases(run: Run, record: Record) -> set[str]:
-    """What the external ids of earlier generations begin with."""
-    return {split_generation(record.external_id)[0], run.identity.external_ids(record.address).base}
-
-
 def _earlier(run: Run, record: Record) -> list[str]:
+    """The external ids of earlier generations."""
+    bases = {base_of(record.external_id), run.identity.external_ids(record.address).base}
     generations = range(max(1, record.generation - MOST_EARLIER), record.generation)
     ends = ("", *(f".{each}" for each in generations))
-    return sorted(f"{base}{end}" for base in _bases(run, record) for end in ends)
-
-
-def _check_earlier(run: Run, change: Change, owner: Record, seen: Observed) -> None:
-    """Raise `Refused` for a batch that is of no earlier generation of the address, under its new or its old name."""
-    origins = [] if change.previous_address is None else [change.previous_address]
-    otherwise = contradiction_of_deposed(run.identity, owner, seen, origins)
-    if otherwise is not None:
-        raise Refused(f"batch `{seen.id}` {otherwise}", hint=BY_HAND)
+    return sorted(f"{base}{end}" for base in bases for end in ends)
 
 
 async def look_ahead(run: Run, change: Change, replays: Collection[str]) -> tuple[Withdrawal, ...]:

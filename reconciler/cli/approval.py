@@ -86,7 +86,7 @@ class Approval:
         if self.approved is None:
             return options
         scope = options.scope
-        require_flags(self.approved, replace=scope.replace, destroy=scope.destroy, refresh_only=scope.refresh_only)
+        require_flags(self.approved, scope)
         if scope.targets.patterns:
             return options
         return replace(options, scope=replace(scope, targets=Globs(self.approved.targets)), is_recalled=True)

@@ -32,7 +32,7 @@ Three sides are compared at each address:
 Three rules hold everything together. An external id is a pure function of project, environment, address and generation
 (`identity`), so every batch can be found again, and the state file is only a cache of the truth. And a create is
 planned only where two ways of looking that fail independently agree that there is nothing (`reconciler.refresh`). And
-a record is a claim: nothing is planned on one that contradicts what Catalog shows of its batch (`plans.witness`).
+a record is a claim: nothing is planned on one that contradicts what Catalog shows of its batch (`plans.claims`).
 
 The content of a batch is a chain of steps; the journal holds each step before it is sent and once it is done. A record
 says what AEP has confirmed to hold (`files`), what may be there (`begun`) and how far its completion is (`stage`), so a

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.core.batch import StatusClass
 from reconciler.core.identity import ADDRESS_TAG, ENVIRONMENT_TAG, PROJECT_TAG, ExternalIds, base_of, is_derived
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def contradiction(identity: Identity, record: Record, observed: Observed) -> str
     ):
         return None  # nearly always, and a refresh asks this for each batch
     if observed.is_consolidation:  # the platform's own: it has an external id and tags of its own
-        return _another_dataset(record, observed) or foreign_marker(identity, observed)
+        return elsewhere(record.dataset, observed) or foreign_marker(identity, observed)
     return (
-        _another_dataset(record, observed)
+        elsewhere(record.dataset, observed)
         or _another_external_id(identity, record, observed)
         or _mixed(identity, (record.address,), record.external_id, first_address(observed))
         or _another_generation(identity, record)
@@ -46,7 +47,8 @@ def contradiction_of_deposed(
 ) -> str | None:
     """The same for a batch that the record has replaced: it must be of an earlier generation of the same address.
 
-    `origins` are earlier names of the address. Nothing is known of its dataset, which the replacement may have changed.
+    `origins` are earlier names of the address. An open batch may be of another dataset, which the replacement changed;
+    what is loaded there was not replaced by it.
     """
     address, external_id = first_address(observed), observed.external_id or ""
     places = {record.address, *origins}
@@ -58,8 +60,10 @@ def contradiction_of_deposed(
     is_here = address is not None and any(_same(address, place) for place in places)
     is_here = is_here and external_id in {"", observed.id}  # what a sandbox shows that does not keep ours
     if generation is None and not is_here:
-        return f"has {_named(observed)} and no tag of this address"
-    return _mixed(identity, places, external_id, address) or foreign_marker(identity, observed)
+        return f"has {_named(observed)}, and nothing shows that it is an earlier one of this address"
+    is_open = observed.status_class is StatusClass.OPEN
+    problem = None if is_open else elsewhere(record.dataset, observed)
+    return problem or _mixed(identity, places, external_id, address) or foreign_marker(identity, observed)
 
 
 def foreign_marker(identity: Identity, observed: Observed) -> str | None:
@@ -71,16 +75,17 @@ def foreign_marker(identity: Identity, observed: Observed) -> str | None:
     return None
 
 
+def elsewhere(dataset: str, observed: Observed) -> str | None:
+    """Where the batch is, in words that follow "batch `ID` "; None when it is in this dataset, or none is shown."""
+    if not observed.datasets or dataset in observed.datasets:
+        return None
+    names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
+    return f"belongs to dataset {names}, not to `{dataset}`"
+
+
 def first_address(observed: Observed) -> str | None:
     """The address at which the batch was created, as its tag says: untrusted text."""
     return next(iter(observed.tags.get(ADDRESS_TAG, ())), None)
-
-
-def _another_dataset(record: Record, observed: Observed) -> str | None:
-    if not observed.datasets or record.dataset in observed.datasets:
-        return None
-    names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
-    return f"belongs to dataset {names}, and the record says `{record.dataset}`"
 
 
 def _another_generation(identity: Identity, record: Record) -> str | None:
@@ -99,9 +104,11 @@ def _another_external_id(identity: Identity, record: Record, observed: Observed)
         return None
     if observed.external_id in {None, observed.id}:
         address = first_address(observed)
-        is_ours = address is not None and all(observed.tags.get(name) for name in (PROJECT_TAG, ENVIRONMENT_TAG))
-        is_here = address is not None and _same(address, record.address)
-        if record.external_id == observed.id or (is_ours and (is_here or _derives(identity, address, record))):
+        is_marked = all(observed.tags.get(name) for name in (PROJECT_TAG, ENVIRONMENT_TAG))
+        is_here = address is not None and (
+            _same(address, record.address) or identity.external_ids(address).generation(record.external_id) is not None
+        )
+        if record.external_id == observed.id or (is_marked and is_here):
             return None
     return f"has {_named(observed)}, and the record says `{record.external_id}`"
 
@@ -114,10 +121,6 @@ def _mixed(identity: Identity, places: Collection[str], external_id: str, addres
     if identity.external_ids(place).generation(external_id) is not None:
         return None
     return f"is tagged `{ADDRESS_TAG}: {address}`, which its external id `{external_id}` is not of"
-
-
-def _derives(identity: Identity, address: str | None, record: Record) -> bool:
-    return address is not None and identity.external_ids(address).generation(record.external_id) is not None
 
 
 def _named(observed: Observed) -> str:

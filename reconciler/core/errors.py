@@ -6,7 +6,7 @@
     ├ StateError           the state directory cannot be used as it is
     │ ├ StateCorrupt       damaged
     │ ├ StateFromFuture    written by a newer version
-    │ ├ StateMismatch      of another project or environment, or against its journal
+    │ ├ StateMismatch      of another project, environment or sandbox
     │ └ StoreFailed        the disk did not take a write
     ├ LockHeld             another run holds the state: who, where, since when
     ├ ContentChanged       a data file is not what it was when its fingerprint was taken
@@ -75,7 +75,7 @@ class StateError(ReconcilerError):
 
 
 class StateCorrupt(StateError):
-    """A state file or journal is damaged; nothing in it is trusted, and nothing is repaired by guessing."""
+    """A state file or journal is damaged, or contradicts the other: nothing is trusted or repaired by guessing."""
 
 
 class StateFromFuture(StateError):
@@ -83,7 +83,7 @@ class StateFromFuture(StateError):
 
 
 class StateMismatch(StateError):
-    """The state belongs to another project, environment, organisation or sandbox, or contradicts its journal."""
+    """The state belongs to another project, environment, organisation or sandbox, or is not what Catalog shows."""
 
 
 class StoreFailed(StateError):

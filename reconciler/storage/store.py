@@ -113,13 +113,16 @@ class Store:
             self._is_journal_open = False
             await writer.close()
 
-    def commit(self, state: State) -> str:
+    def commit(self, state: State, *, is_readable: bool = True) -> str:
         """Write the state, and remove from the journal all but the intents that the state leaves open.
 
+        `is_readable` says that this run has read the state file that is there.
         Returns the digest of the state file. Raises `StoreFailed`: then the old or the new state is in place, whole,
         and the journal still holds everything.
         """
-        text_digest = self._write_state(state, is_readable=True)
+        if self._is_journal_open:
+            raise RuntimeError("close the journal before the commit")
+        text_digest = self._replace_state(state, is_readable=is_readable)
         with translated(f"clearing `{self.journal}` (the state itself is written)"):
             self._clear_journal(state, text_digest)
         return text_digest
@@ -131,24 +134,6 @@ class Store:
         `StoreFailed`.
         """
         self._replace_state(state, is_readable=True)
-
-    def replace(self, state: State) -> None:
-        """Commit over a state file that cannot be read; a journal that is damaged or of another state is set aside.
-
-        Raises `StoreFailed` like `commit`.
-        """
-        text_digest = self._write_state(state, is_readable=False)
-        with translated(f"clearing `{self.journal}` (the state itself is written)"):
-            try:
-                self._clear_journal(state, text_digest)
-            except StateError:
-                if self._disk.status(self.journal) is not None:
-                    self._set_aside()
-
-    def _write_state(self, state: State, *, is_readable: bool) -> str:
-        if self._is_journal_open:
-            raise RuntimeError("close the journal before the commit")
-        return self._replace_state(state, is_readable=is_readable)
 
     def _replace_state(self, state: State, *, is_readable: bool) -> str:
         check_identity(state.identity, self.identity, str(self.path))
@@ -228,11 +213,11 @@ class Store:
     def _replay(self, state: State, decoded: Decoded, text_digest: str) -> Replayed:
         try:
             return replay(state, decoded.entries)
-        except StateMismatch as error:
+        except StateCorrupt as error:
             stale = decoded.header is not None and decoded.header.extends != text_digest
             detail = f"{error.detail}\nthe journal was begun on another version of the state" if stale else error.detail
             summary = f"`{self.journal}` contradicts `{self.path}`"
-            raise StateMismatch(summary, detail=detail, hint=error.hint) from error
+            raise StateCorrupt(summary, detail=detail, hint=error.hint) from error
 
     def _clear_journal(self, state: State, text_digest: str) -> None:
         log = self._disk.read(self.journal)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.core.states.journal import Done, Encoder, JournalHeader
+from reconciler.core.states.state import parse
 from reconciler.emulator import Emulator, World
 from tests.cli.project import Project
 from tests.examples import DATASET
@@ -94,6 +97,34 @@ def test_a_foreign_batch_is_neither_withdrawn_nor_shown_as_sound(here: Project) 
     edit(here, without(B))
     assert here("apply", "--auto-approve", "--ignore-limits").code != 0
     assert statuses(here)[foreign] == "success"
+
+
+@pytest.mark.parametrize(
+    ("was", "is_"),
+    [('"environment": "local"', '"environment": "prod"'), ('"sandbox": "local"', '"sandbox": "x"'), ('t": 1', 't": 9')],
+    ids=["environment", "sandbox", "newer"],
+)
+def test_a_whole_file_that_is_not_of_this_environment_or_newer_is_not_made_anew(
+    here: Project, was: str, is_: str
+) -> None:
+    text = here.state.read_text(encoding="utf-8")
+    assert was in text
+    here.state.write_text(text.replace(was, is_), encoding="utf-8")
+    said = here("state", "rebuild", "--settle-timeout", "0")
+    assert said.code == 1
+    assert "hint:" in said.err
+    assert here.state.read_text(encoding="utf-8") == text.replace(was, is_)
+
+
+def test_a_journal_that_contradicts_the_state_is_no_reason_not_to_make_it_anew(here: Project) -> None:
+    text = here.state.read_bytes()
+    record = replace(parse(text, None, "").records[A], id="another")
+    head = JournalHeader(parse(text, None, "").identity, "0" * 64)
+    encoder = Encoder()
+    here.state.with_suffix(".journal").write_bytes(encoder.header(head) + encoder.encode(Done(record)))
+    assert here("plan").code == 1
+    assert here("state", "rebuild", "--settle-timeout", "0").code == 0
+    assert here("plan", "--detailed-exitcode").code == 0
 
 
 def test_a_batch_of_another_project_is_not_imported(here: Project) -> None:

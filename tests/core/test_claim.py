@@ -109,10 +109,9 @@ OWN = recorded(external_id="load.7.3", generation=3)
 
 REPLACED = {
     "an earlier generation": (NOW, observed("D", generation=2)),
-    "of another dataset: the replacement changed it": (NOW, observed("D", generation=2, dataset="another")),
+    "open, of another dataset: the replacement changed it": (NOW, observed("D", generation=2, dataset="another")),
     "its tags were taken off": (NOW, replace(observed("D", generation=2), tags={})),
     "an own external id": (OWN, observed("D", external_id="load.7")),
-    "another own external id": (OWN, observed("D", external_id="other")),
     "moved since": (MOVED, observed("D", generation=2)),
     "no external id": (NOW, replace(observed("D", generation=2), external_id=None)),
 }
@@ -120,12 +119,22 @@ REPLACED = {
 NOT_REPLACED = {
     "its own generation": (NOW, observed("D", generation=3), "is of generation 3"),
     "a later one": (NOW, observed("D", generation=9), "is of generation 9"),
-    "another address": (NOW, observed("D", address=OTHER), "no tag of this address"),
-    "a stranger's": (NOW, replace(STRANGER, id="D"), "no tag of this address"),
+    "another address": (NOW, observed("D", address=OTHER), "earlier one of this address"),
+    "a stranger's": (NOW, replace(STRANGER, id="D"), "earlier one of this address"),
+    "another own external id, which the manifest may have had": (
+        OWN,
+        observed("D", external_id="other"),
+        "earlier one of this address",
+    ),
+    "loaded in another dataset": (
+        NOW,
+        observed("D", "success", generation=2, dataset="another"),
+        "belongs to dataset `another`",
+    ),
     "tagged for here, with the external id of another": (
         NOW,
         tagged(observed("D", address=OTHER), address=ADDRESS),
-        "which its external id",
+        "earlier one of this address",
     ),
     "another project's": (NOW, tagged(observed("D", generation=2), project="other"), "`reconciler_project: other`"),
 }

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from reconciler.ports import Content, CreateRequest, FilePlace
 
-Answer = Literal["made", "lost after", "lost before", "timeout after", "refused", "throttled", "never sent", "taken"]
+Answer = Literal[
+    "made", "lost after", "lost before", "timeout after", "refused", "throttled", "never sent", "taken", "another"
+]
 
 
 @dataclass
@@ -126,6 +128,9 @@ class FakePlatform:
                 raise NeverSent("no connection")
             case "lost before":
                 raise OutcomeUnknown("cut", status=None)
+            case "another":
+                self._make(request)
+                return "S"
             case "made" | "lost after" | "timeout after":
                 batch = self._make(request)
                 if answer != "made":

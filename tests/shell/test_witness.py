@@ -13,6 +13,8 @@ from reconciler.core.batch import STATUS_CLASSES, OnRemove, Spec, Stage, StatusC
 from reconciler.core.errors import OutcomeUnknown, Refused
 from reconciler.core.plans.plan import Action
 from reconciler.core.states.journal import Done, Intent, Void
+from reconciler.core.states.replay import replay
+from reconciler.core.states.state import State
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
 from tests.shell.test_engine import ListJournal, Trial, carry, intent
@@ -381,3 +383,19 @@ def test_a_later_generation_beside_loaded_data_is_adopted_only_if_it_replays_it(
     assert trial.records[ADDRESS].id == ("B2" if is_taken else "B1")
     assert bool(trial.account.failures) is not is_taken
     assert writes(platform) == []
+
+
+def test_a_create_that_was_answered_with_the_batch_of_a_stranger_records_the_one_that_it_made() -> None:
+    foreign = replace(observed("S", "success", external_id="someone.else"), tags={})
+    trial = carry(plan_of([desired()]), FakePlatform({"S": foreign}, answers=["another"]), settle=0.02)
+    assert trial.records[ADDRESS].id == "B1"
+    assert (trial.account.created, trial.account.failures) == (1, [])
+    assert replay(State(WHO), trial.journal.entries).state.records == trial.records
+
+
+def test_a_stranger_that_nothing_tells_of_stays_for_a_person() -> None:
+    """Both look like ours: of which one the record is, nobody can say."""
+    rival = observed("S")
+    trial = carry(plan_of([desired()]), FakePlatform({"S": rival}, answers=["another"]), settle=0.02)
+    assert trial.records[ADDRESS].id == "S"
+    assert "2 live batches" in said(trial)

@@ -7,5 +7,5 @@ approval     that or less, never more         events       what a run tells, and
 document     a plan as JSON                   planfile     a saved plan, read back
 attributes   what differs, for people         schema       JSON Schema of a plan
 bookmark     up to where Catalog was read     prior        what stands at an address before the plan
-witness      records that contradict Catalog
+claims       records that contradict Catalog
 """

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.batch import Record
     from reconciler.core.plans.plan import Change, Plan
+    from reconciler.core.plans.planner import Scope
 
 MOST_LINES = 20
 """Lines of the difference that a refusal shows."""
@@ -56,9 +57,11 @@ class Comparison:
 
 
 def compare(approved: Plan, now: Plan) -> Comparison:
-    """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved."""
+    """What may be done now. Raises `Refused`, with the difference, when any of it is more than was approved.
+
+    `require_flags` has compared what both were asked for.
+    """
     _check_subject(approved, now)
-    require_flags(approved, replace=now.replaced, destroy=now.destroys_all, refresh_only=now.refresh_only)
     now = _without_finished(approved, now)
     changes = {change.address: change for change in approved.changes}
     excess = tuple(change for change in now.changes if not _is_covered(change, changes))
@@ -107,27 +110,28 @@ def _check_subject(approved: Plan, now: Plan) -> None:
         )
 
 
-def require_flags(approved: Plan, *, replace: Collection[str], destroy: bool, refresh_only: bool) -> None:
+def require_flags(approved: Plan, scope: Scope) -> None:
     """Raise `Refused` unless the apply itself was asked for the same kind of plan as the approved one.
 
     Whoever can put a plan file in place of another one must gain nothing: what it makes an apply do is bounded by the
     manifests and by the flags of this very command line. So a file brings neither `--destroy` nor `--replace` nor
     `--refresh-only`. `--target` only leaves out, and may come from it.
     """
-    flags = [
-        ("--destroy", approved.destroys_all, destroy),
-        ("--refresh-only", approved.refresh_only, refresh_only),
-        *((f"--replace {each}", each in approved.replaced, each in replace) for each in {*approved.replaced, *replace}),
-    ]
-    for made, missing in (("with", True), ("without", False)):
-        names = sorted(flag for flag, was, is_ in flags if was != is_ and was is missing)
-        if names:
+    was = _flags(approved.replaced, destroy=approved.destroys_all, refresh_only=approved.refresh_only)
+    given = _flags(scope.replace, destroy=scope.destroy, refresh_only=scope.refresh_only)
+    for made, differing in (("with", was - given), ("without", given - was)):
+        if names := sorted(differing):
             more = f" and {len(names) - MOST_FLAGS} more" if len(names) > MOST_FLAGS else ""
             named = ", ".join(f"`{each}`" for each in names[:MOST_FLAGS]) + more
             raise Refused(
                 f"the approved plan was made {made} {named}",
                 hint=f"run `apply` {made} the same, if that is what was reviewed: a plan file cannot ask for it",
             )
+
+
+def _flags(addresses: Collection[str], *, destroy: bool, refresh_only: bool) -> set[str]:
+    asked = {"--destroy": destroy, "--refresh-only": refresh_only, **{f"--replace {each}": True for each in addresses}}
+    return {flag for flag, is_given in asked.items() if is_given}
 
 
 def require_recent(approved: Plan, now: date) -> None:
@@ -170,7 +174,7 @@ def is_no_more(approved: Change, now: Change) -> bool:
     """Whether the change of now is the approved one, or what is left of it."""
     if not _withdraws_no_more(approved, now):
         return False
-    is_same = now.effect == _with_verbs_of(now, approved).effect
+    is_same = {**now.effect, "withdraw": None} == {**approved.effect, "withdraw": None}
     if is_same and now.before == approved.before:
         return True
     if is_same and now.action is not Action.UPDATE:
@@ -205,12 +209,6 @@ def _withdraws_no_more(approved: Change, now: Change) -> bool:
     """Whether the approved verbs cover each batch that is withdrawn now."""
     verbs = dict(approved.withdraw)
     return all(each.id in verbs and each.verb in COVERED[verbs[each.id]] for each in now.withdraw)
-
-
-def _with_verbs_of(now: Change, approved: Change) -> Change:
-    """The approved change with the verbs of now, which are bounded apart, if it withdraws the same batches."""
-    same = [each.id for each in approved.withdraw] == [each.id for each in now.withdraw]
-    return replace(approved, withdraw=now.withdraw) if same else approved
 
 
 def _is_rest_of_removal(approved: Change, now: Change) -> bool:

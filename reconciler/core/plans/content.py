@@ -23,7 +23,7 @@ TAKES_FILES = frozenset({StatusClass.OPEN, None})
 def needs_another_batch(desired: Desired, record: Record, status: StatusClass | None) -> bool:
     """Whether the recorded batch cannot come to hold exactly the declared files. `status` is `decide.status_of`'s."""
     content = desired.content
-    if content is None or record.stage is Stage.COMPLETING:
+    if content is None or (desired.complete and record.stage is Stage.COMPLETING):
         return False  # first its completion is finished: until then it is unknown whether it takes files
     if status in TAKES_FILES:
         return not record.names <= {file.name for file in content}
@@ -35,8 +35,7 @@ def target(desired: Desired, record: Record, status: StatusClass | None) -> Reco
     content = desired.content
     if content is not None and status in TAKES_FILES and record.stage is Stage.OPEN:
         record = replace(record, files=content, begun=())
-    wants = desired.complete or record.stage is Stage.COMPLETING
-    return replace(record, stage=Stage.COMPLETED) if wants else record
+    return replace(record, stage=Stage.COMPLETED) if desired.complete else record
 
 
 def is_overdue(record: Record, observed: Observed | None, now: int | None) -> bool:

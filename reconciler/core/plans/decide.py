@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from reconciler.core.plans.observation import Observation
     from reconciler.core.plans.prior import Prior
 
-Decision = Change | Conflict | None
-
-if TYPE_CHECKING:
     Status = Callable[[str], StatusClass | None]
     """What Catalog shows of a batch by id; None: it was not asked."""
+
+Decision = Change | Conflict | None
 
 GONE_WORDS = {
     StatusClass.MISSING: "missing",
@@ -233,43 +232,24 @@ def _replacement(
 
 def _replace_problem(desired: Desired, prior: Prior, differences: frozenset[str]) -> Conflict | None:
     record = prior.record
+    fields = ", ".join(f"`{name}`" for name in sorted(differences)) or "`--replace`"
     if prior.origin is Origin.IMPORT:
-        fields = ", ".join(f"`{name}`" for name in sorted(differences))
-        return Conflict(
-            desired.address,
-            f"is to be imported from batch `{record.id}`, which differs in {fields}",
-            "make the manifest say what the batch is: these fields can only be set at creation",
-            (record.id,),
-            desired.place,
-        )
-    if desired.lifecycle.prevent_replace:
-        fields = ", ".join(f"`{name}`" for name in sorted(differences)) or "`--replace`"
-        return Conflict(
-            desired.address,
-            f"must be replaced because of {fields}, and `prevent_replace` forbids it",
-            "take the change back, or set `prevent_replace: false` in a reviewed change first",
-            (record.id,),
-            desired.place,
-        )
-    if status_of(prior) is StatusClass.IN_FLIGHT:
-        return Conflict(
-            desired.address,
-            "must be replaced, but AEP is still processing its batch",
-            "plan again when the batch is done, or leave it out with `--target`",
-            (record.id,),
-            desired.place,
-        )
-    if _is_consolidated(prior):
+        message = f"is to be imported from batch `{record.id}`, which differs in {fields}"
+        hint = "make the manifest say what the batch is: these fields can only be set at creation"
+    elif desired.lifecycle.prevent_replace:
+        message = f"must be replaced because of {fields}, and `prevent_replace` forbids it"
+        hint = "take the change back, or set `prevent_replace: false` in a reviewed change first"
+    elif status_of(prior) is StatusClass.IN_FLIGHT:
+        message = "must be replaced, but AEP is still processing its batch"
+        hint = "plan again when the batch is done, or leave it out with `--target`"
+    elif _is_consolidated(prior):
         return replace(_consolidated(desired.address, "must be replaced", record), place=desired.place)
-    if "dataset" in differences and status_of(prior) is StatusClass.DONE:
-        return Conflict(
-            desired.address,
-            f"now belongs to dataset `{desired.dataset}`, but its batch holds data in `{record.dataset}`",
-            "a replay cannot cross datasets: declare a new batch, and forget or delete this one",
-            (record.id,),
-            desired.place,
-        )
-    return None
+    elif "dataset" in differences and status_of(prior) is StatusClass.DONE:
+        message = f"now belongs to dataset `{desired.dataset}`, but its batch holds data in `{record.dataset}`"
+        hint = "a replay cannot cross datasets: declare a new batch, and forget or delete this one"
+    else:
+        return None
+    return Conflict(desired.address, message, hint, (record.id,), desired.place)
 
 
 def _is_consolidated(prior: Prior) -> bool:
@@ -398,7 +378,7 @@ _MEND = "mend its files: with `recreate_when: [failed]` the next apply makes ano
 
 _OVERDUE = (
     "was completed, and is still open after an hour",
-    "`apply` asks AEP for its completion again; if that does not help, ask AEP support",
+    "with `complete: true`, `apply` asks AEP for it again; if that does not help, ask AEP support",
 )
 _MEND_ROWS = "mend these rows in its files: the next apply replaces the batch by one with the changed files"
 

@@ -6,7 +6,7 @@ form is declared here once: what writes it, `planfile` that reads it back and th
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
@@ -160,6 +160,10 @@ Counts = TypedDict(
 )
 
 
+SUMMARY = {"imported": "import"}
+"""The count that is named otherwise than in `plan.Summary`: its word is one of Python's."""
+
+
 class Head(TypedDict):
     """Everything but the lists, which may be long."""
 
@@ -195,7 +199,7 @@ class PlanDocument(Head):
 
 def head_of(plan: Plan) -> dict[str, Any]:
     """Everything but the lists, as JSON."""
-    who, count = plan.identity, plan.summary
+    who = plan.identity
     return {
         "declared": plan.declared,
         "destroys_all": plan.destroys_all,
@@ -210,16 +214,7 @@ def head_of(plan: Plan) -> dict[str, Any]:
         "refresh_only": plan.refresh_only,
         "replaced": list(plan.replaced),
         "sandbox": who.sandbox,
-        "summary": {
-            "add": count.add,
-            "adopt": count.adopt,
-            "change": count.change,
-            "destroy": count.destroy,
-            "drift": count.drift,
-            "forget": count.forget,
-            "import": count.imported,
-            "move": count.move,
-        },
+        "summary": dict(sorted((SUMMARY.get(name, name), each) for name, each in asdict(plan.summary).items())),
         "targets": list(plan.targets),
         "today": plan.today.isoformat(),
         "unsettled": plan.unsettled,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from reconciler.core.address import Globs
 from reconciler.core.batch import Record, StatusClass
 from reconciler.core.identity import ADDRESS_TAG, ENVIRONMENT_TAG, PROJECT_TAG
+from reconciler.core.plans.claims import Claims
 from reconciler.core.plans.decide import GONE_REASONS, decide, decide_removed, drift_of
 from reconciler.core.plans.observation import DEAD, NOT_READ, CatalogRead, Observation
 from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Orphan, Plan, Reason
 from reconciler.core.plans.prior import Finder, Prior, next_free
-from reconciler.core.plans.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +107,7 @@ class _Planner:
         self.holders = {record.id: address for address, record in self.everywhere.items()}
         self.finder = self._finder()
         """Finds what stands at an address; None when Catalog was not asked."""
-        self.witness = self._witness()
+        self.claims = self._claims()
         self.known_ids = {*self.holders}
         for record in self.records.values():
             if record.deposed or record.rivals:
@@ -126,14 +126,14 @@ class _Planner:
             imports={entry.target: entry for entry in self.inputs.imports},
         )
 
-    def _witness(self) -> Witness | None:
+    def _claims(self) -> Claims | None:
         if self.inputs.observation is None or not self.inputs.observation.by_id:
             return None  # as a rule: nothing was changed since the last refresh
         origins: dict[str, list[str]] = {}
         for origin, target in self.moved.items():
             origins.setdefault(target, []).append(origin)
         who, desired = self.inputs.identity, self.inputs.desired
-        return Witness(who, self.inputs.observation, self.everywhere, self.holders, desired, origins)
+        return Claims(who, self.inputs.observation, self.everywhere, self.holders, desired, origins)
 
     def run(self) -> None:
         desired = {} if self.scope.destroy else self.inputs.desired
@@ -141,7 +141,7 @@ class _Planner:
             if not self._in_scope(address):
                 continue
             declared = desired.get(address)
-            if self.witness is not None and (found := self.witness.conflict(address)) is not None:
+            if self.claims is not None and (found := self.claims.conflict(address)) is not None:
                 self.conflicts.append(found)
             elif self.scope.refresh_only:
                 self._refresh_record(address)
@@ -150,8 +150,8 @@ class _Planner:
             else:
                 self._removed(address)
         for change in self.changes:
-            if change.predecessors and self.witness is not None:
-                found = self.witness.conflict_of_replayed(change)
+            if change.predecessors and self.claims is not None:
+                found = self.claims.conflict_of_replayed(change)
                 self.conflicts += [found] if found is not None and found not in self.conflicts else []
 
     def _in_scope(self, address: str) -> bool:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Record, Spec, Stage, StatusClass, same_tags
-from reconciler.core.claim import contradiction
+from reconciler.core.claim import contradiction, elsewhere
 from reconciler.core.plans.content import is_overdue, with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
@@ -29,6 +29,8 @@ NOT_OURS = (
     "leave it to the project and environment that made it; or, if those are gone, take its `reconciler_…` tags off "
     "in AEP first"
 )
+
+ELSEWHERE = "correct the dataset's `id`, or give this address an `external_id`, or a batch to import, of its own"
 
 Carrier = tuple[int, "Observed"]
 """A batch that carries an external id of an address, behind the generation that it names."""
@@ -156,17 +158,7 @@ class Finder:
         best = [observed for generation, observed in live if generation == top]
         if len(best) > 1:
             return _ambiguous(desired, tuple(observed.id for observed in best))
-        elsewhere = best[0].datasets and desired.dataset not in best[0].datasets
-        if elsewhere and replaced is None:
-            names = ", ".join(f"`{name}`" for name in sorted(best[0].datasets))
-            return Conflict(
-                desired.address,
-                f"its external id is carried by batch `{best[0].id}` of another dataset: {names}",
-                "correct the dataset's `id`, or give the batch an `external_id` of its own",
-                (best[0].id,),
-                desired.place,
-            )
-        if elsewhere:
+        if replaced is not None and elsewhere(desired.dataset, best[0]) is not None:
             return None
         return self._adopted(desired, best[0], top, origin, replaced)
 
@@ -199,9 +191,9 @@ class Finder:
             entry = self.imports.get(desired.address)
             who = "`imports` names" if origin is Origin.IMPORT else "its external id is carried by"
             place = entry.place if origin is Origin.IMPORT and entry is not None else desired.place
-            return Conflict(
-                desired.address, f"{who} batch `{observed.id}`, which {problem}", NOT_OURS, (observed.id,), place
-            )
+            hint = ELSEWHERE if elsewhere(desired.dataset, observed) is not None else NOT_OURS
+            message = f"{who} batch `{observed.id}`, which {problem}"
+            return Conflict(desired.address, message, hint, (observed.id,), place)
         still_open: tuple[str, ...] = ()
         if replaced is not None:
             was = self.observation.status_class(replaced.id)
@@ -228,10 +220,6 @@ class Finder:
         elif observed is None:
             message = f"`imports` names batch `{entry.id}`, which is not in this sandbox"
             hint = "check the id, the environment and its sandbox"
-        elif observed.datasets and desired.dataset not in observed.datasets:
-            names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
-            message = f"`imports` names batch `{entry.id}`, which belongs to dataset {names}"
-            hint = f"import it at an address of that dataset; this one is `{desired.dataset}`"
         else:
             ids = self.identity.external_ids(desired.address, desired.external_id)
             generation = ids.generation(observed.external_id or "") or next_free(record, carriers)

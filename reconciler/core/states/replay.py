@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import StateMismatch
+from reconciler.core.errors import StateCorrupt
 from reconciler.core.states.journal import Done, Dropped, Intent, OpenIntents, Staged, Uploaded, Uploading, follow
 from reconciler.core.states.progress import Progress
 from reconciler.core.states.state import clashes
@@ -37,7 +37,7 @@ class Replayed:
 
 
 def replay(state: State, entries: Iterable[Entry]) -> Replayed:
-    """Return the state with the entries taken in; raises `StateMismatch` with every contradiction."""
+    """Return the state with the entries taken in; raises `StateCorrupt` with every contradiction."""
     facts = _facts(entries)
     records = {address: each for address, each in state.records.items() if facts.leaves(each)}
     contradictions = _changed(state, facts)
@@ -57,7 +57,7 @@ def replay(state: State, entries: Iterable[Entry]) -> Replayed:
     if facts.placed:
         contradictions += clashes(records.values())
     if contradictions:
-        raise StateMismatch(
+        raise StateCorrupt(
             "the journal contradicts the state",
             detail="\n".join(contradictions),
             hint="look at both batches in AEP; then move the journal away and record the right one with "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from reconciler.core.batch import Record, Stage, Text
+from reconciler.core.batch import Record, Text
 from reconciler.core.data_files import LFS_POINTER
 from reconciler.core.errors import StateCorrupt, StateFromFuture, StateMismatch
 from reconciler.core.identity import Identity
@@ -35,18 +35,16 @@ END = '{"end": true}'
 ROWS_AT_ONCE = 64
 """Lines that are read together."""
 
-ROW_START = '{"address": '
-"""How each row begins that `dump` writes: so no two rows can be read as one record, or one as two."""
-
-QUOTES = 24
-"""Quotation marks of a line as `dump` writes it, beside those of its spec and its files: of seven names and five texts.
-A line with more has a quotation mark in a text, or a key twice."""
-
 RESTORE = "restore the file from Git, or make it anew from Catalog with `reconciler state rebuild`"
 """What to do about a damaged state file."""
 
-_BEHIND_SPEC = re.compile(r', "(?:(?:files|begun)": \[\[|stage": ")')
-"""How what stands behind the spec of a line begins, as a rule; no tag of such a name looks like it."""
+_WRITTEN = re.compile(
+    r'(\{"address": "[^"\\]*", "id": "[^"\\]*", "dataset": "[^"\\]*", "external_id": "[^"\\]*", "generation": [0-9]+, '
+    r'"on_remove": "[a-z]+", "spec": )(\{(?:[^}]*\})+?)'
+    r'((?:, "files": \[[^{}:]*\])?(?:, "begun": \[[^{}:]*\])?(?:, "stage": "[a-z]+")?\})'
+)
+"""A line as `dump` mostly writes it: what stands before its spec, the spec, and what stands behind it. No key can hide
+there: not in a text without a quotation mark, and not in a list without a colon."""
 
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>|\|\|\|\|\|\|\||=======\r?$)", re.MULTILINE)
 
@@ -195,7 +193,7 @@ def check_identity(own: Identity, expected: Identity | None, file: str) -> None:
 
 
 def _check_end(rows: Sequence[str], file: str) -> None:
-    if len(rows) > 1 and _is_end(rows[-1]):
+    if len(rows) > 1 and _is_end(rows[-1]) and END not in rows[:-1]:
         return
     cut = f"its last line, {len(rows)}, is not `{END}`"
     on = f"it goes on after its end in line {rows.index(END) + 1}" if END in rows else cut
@@ -221,73 +219,41 @@ def _records(rows: Sequence[str], file: str) -> list[Record]:
 
 
 def _together(rows: Sequence[str], specs: dict[str, Spec]) -> list[Record]:
-    """Read lines as `dump` writes them. Raises `LineError` where any is not.
+    """Read lines as `dump` mostly writes them. Raises `LineError` where any is not.
 
     A spec that an earlier line has is not read again, and equal specs become one value.
     """
     texts, ends = [], []
     for row in rows:
         text, checksum = lines.unseal(row)
-        if checksum is None:
-            raise LineError("it has no `sum`")
-        if not text.startswith(ROW_START):
-            raise LineError("it does not begin like a record")
-        head, mark, end = text.partition(lines.SPEC_MARK)
-        rest = "}"
-        if end not in specs and not end.endswith("}}") and (more := _BEHIND_SPEC.search(end)) is not None:
-            end, rest = f"{end[: more.start()]}}}", end[more.start() :]
-        texts.append(f"{head}{mark}{{}}{rest}" if end in specs else text)
-        ends.append(end)
-    together = f"[{','.join(texts)}]"
-    records = lines.read(list[Record], together)
+        written = _WRITTEN.fullmatch(text)
+        if checksum is None or written is None:
+            raise LineError("it is not as it is mostly written")
+        head, spec, rest = written.groups()
+        texts.append(f"{head}{{}}{rest}" if spec in specs else text)
+        ends.append(spec)
+    records = lines.read(list[Record], f"[{','.join(texts)}]")
     if len(records) != len(rows):
         raise LineError("one of them holds more than one record")
-    new = [each for each in zip(records, texts, ends, strict=True) if each[2] not in specs]
-    quotes = QUOTES * len(records) + _learnt(new, specs)
-    for record, end in zip(records, ends, strict=True):
-        if end in specs:
-            object.__setattr__(record, "spec", specs[end])  # safe: nothing else holds the record yet
-        if record.stage is not Stage.OPEN or record.files or record.begun:
-            quotes += _quotes_behind_spec(record)
-    if together.count('"') != quotes:
-        raise LineError("one of them says something twice, or not as it is written")
-    return records
-
-
-def _learnt(new: Sequence[tuple[Record, str, str]], specs: dict[str, Spec]) -> int:
-    """Note the specs of these records, each with its line and its end; return how many quotation marks they have."""
-    are_exact = encode([record.spec for record, _, _ in new]) == f"[{', '.join([end[:-1] for _, _, end in new])}]"
-    quotes = 0
-    for record, text, end in new:
-        if are_exact or encode(record.spec) + "}" == end:
-            specs.setdefault(end, record.spec)
-            quotes += end.count('"')
+    for record, spec in zip(records, ends, strict=True):
+        if spec in specs:
+            object.__setattr__(record, "spec", specs[spec])  # safe: nothing else holds the record yet
+        elif encode(record.spec) == spec:
+            specs[spec] = record.spec
         else:
-            lines.refuse_double_talk(text)
-            quotes += text.count('"') - QUOTES - _quotes_behind_spec(record)
-    return quotes
-
-
-def _quotes_behind_spec(record: Record) -> int:
-    lists = [2 + 4 * len(files) for files in (record.files, record.begun) if files]
-    return sum(lists) + (0 if record.stage is Stage.OPEN else 4)
+            raise LineError("its spec says something twice, or not as it is written")
+    return records
 
 
 def _one(row: str, number: int, file: str) -> Record:
     try:
         text, _ = lines.unseal(row)
-        _check_not_end(text)
         record = lines.read(Record, text)
         lines.refuse_double_talk(text)
     except LineError as error:
         edited = "; if you edited the line on purpose, delete its `sum`" if isinstance(error, SumError) else ""
         raise StateCorrupt(f"`{file}`, line {number}: {error}", hint=RESTORE + edited) from error
     return record
-
-
-def _check_not_end(text: str) -> None:
-    if text == END:
-        raise LineError("the file goes on after its end, as if two were joined")
 
 
 def clashes(records: Collection[Record], first_line: int | None = None) -> list[str]:

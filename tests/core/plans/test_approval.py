@@ -15,7 +15,7 @@ from reconciler.core.batch import Lifecycle, Observed, OnRemove, Record, Spec, S
 from reconciler.core.diagnostics import Place
 from reconciler.core.errors import Refused, SettingsInvalid
 from reconciler.core.manifests.project import Import, Move
-from reconciler.core.plans.approval import compare, is_no_more, require_digest
+from reconciler.core.plans.approval import compare, is_no_more, require_digest, require_flags
 from reconciler.core.plans.plan import Action, Change, Plan, Withdrawal, WithdrawVerb
 from reconciler.core.plans.planfile import parse_plan
 from reconciler.core.plans.planner import Scope
@@ -299,9 +299,9 @@ def test_a_plan_for_another_target_is_refused(name: str) -> None:
 )
 def test_a_plan_of_another_kind_is_refused(flag: str, scope: Scope) -> None:
     with pytest.raises(Refused, match=f"with `{flag}`"):
-        compare(approved(plan_of([desired()], scope=scope)), CREATE)
+        require_flags(approved(plan_of([desired()], scope=scope)), Scope())
     with pytest.raises(Refused, match=f"without `{flag}`"):
-        compare(approved(CREATE), plan_of([desired()], scope=scope))
+        require_flags(approved(CREATE), scope)
 
 
 def test_a_tampered_file_never_allows_more() -> None:

@@ -91,6 +91,15 @@ def test_a_completion_without_verdict_is_brought_to_an_end_first(status: str) ->
     assert (change.action, change.uploads, change.completes) == (Action.UPDATE, (), True)
 
 
+@pytest.mark.parametrize("stage", [Stage.COMPLETING, Stage.COMPLETED])
+def test_a_line_alone_completes_nothing(stage: Stage) -> None:
+    """Users fill this batch themselves: only the manifest says that it is to be completed."""
+    stays = replace(observed(), created=1, updated=1)
+    record = replace(recorded(), stage=stage)
+    inputs = PlanInputs(WHO, {ADDRESS: desired()}, {ADDRESS: record}, Observation.of([stays], now=NOW))
+    assert not make_plan(inputs, today=TODAY).changes
+
+
 def test_a_failed_batch_is_recreated_only_with_other_files_and_only_if_the_rules_say_so() -> None:
     again = Lifecycle(recreate_when=("failed",))
     failed, there = [observed(status="failed")], [known(A, stage=Stage.COMPLETED)]

@@ -65,7 +65,7 @@ def test_declared_and_found_dead_is_created_as_the_next_generation(status: str) 
 def test_declared_and_found_in_another_dataset_is_a_conflict() -> None:
     plan = plan_of([desired()], [], [observed("B7", dataset="another")])
     assert not plan.changes
-    assert "another dataset" in plan.conflicts[0].message
+    assert "belongs to dataset `another`" in plan.conflicts[0].message
     assert plan.conflicts[0].ids == ("B7",)
 
 
@@ -120,7 +120,7 @@ def test_an_import_that_is_recorded_already_is_nothing() -> None:
         ([observed("I", dataset="another", external_id="I")], [], "belongs to dataset"),
         ([observed("I", external_id="I"), observed("B1")], [recorded()], "is recorded here"),
         (
-            [observed("I", external_id="I")],
+            [observed("I", external_id="I", address="loyalty/other")],
             [recorded("loyalty/other", "I", external_id="I")],
             "which is recorded at `loyalty/other`",
         ),

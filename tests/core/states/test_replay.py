@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.errors import StateMismatch
+from reconciler.core.errors import StateCorrupt
 from reconciler.core.states.journal import Done, Dropped, Entry, Void
 from reconciler.core.states.replay import open_intents, replay
 from reconciler.core.states.state import State
@@ -126,14 +126,14 @@ def test_the_later_of_two_equal_intents_counts() -> None:
     ],
 )
 def test_an_entry_that_names_the_batch_of_another_record_contradicts_it(entry: Done, said: str) -> None:
-    with pytest.raises(StateMismatch) as caught:
+    with pytest.raises(StateCorrupt) as caught:
         replay(state_of(A1), [entry])
     assert said in (caught.value.detail or "")
 
 
 def test_contradictions_name_both_and_come_all_at_once() -> None:
     entries = [Done(replace(A1, id="X9")), Done(replace(B1, id="Y9"))]
-    with pytest.raises(StateMismatch) as caught:
+    with pytest.raises(StateCorrupt) as caught:
         replay(state_of(A1, B1), entries)
     assert caught.value.detail == (
         "generation 1 at `loyalty/a`: the state has batch `X1`, the journal batch `X9`\n"
@@ -162,7 +162,7 @@ def test_folding_twice_changes_nothing(earlier: list[Entry], entries: list[Entry
     try:
         before = replay(state_of(), earlier).state
         replayed = replay(before, entries)
-    except StateMismatch:
+    except StateCorrupt:
         return
     assert replay(replayed.state, entries) == replayed
     ids = [record.id for record in replayed.state.records.values()]

@@ -74,6 +74,13 @@ def test_batches_that_were_moved_one_behind_the_other_are_none_of_it() -> None:
     assert not plan_of([desired(A), desired(B), desired(C)], again, later).conflicts
 
 
+@pytest.mark.parametrize("rule", OnRemove)
+def test_a_line_that_was_renamed_does_not_take_the_batch_of_a_declared_address(rule: OnRemove) -> None:
+    """It would be forgotten or reverted under the other name, and the declared address would get a second batch."""
+    plan = plan_of([desired(A)], [replace(recorded(A, "A1", on_remove=rule), address=B)], BOTH[:1])
+    assert f"is by its tags of `{A}`" in said(plan, B)
+
+
 def test_a_batch_of_another_dataset_is_a_conflict_and_no_forgetting_helps() -> None:
     plan = plan_of([], [recorded(A, "A1", dataset="another")], BOTH)
     assert f"belongs to dataset `{DATASET}`" in said(plan, A)
@@ -83,9 +90,10 @@ def test_a_batch_of_another_dataset_is_a_conflict_and_no_forgetting_helps() -> N
 @pytest.mark.parametrize(
     ("batch", "words"),
     [
-        (replace(STRANGER, id="X"), "no tag of this address"),
-        (observed("X", address=C), "no tag of this address"),
+        (replace(STRANGER, id="X"), "earlier one of this address"),
+        (observed("X", address=C), "earlier one of this address"),
         (observed("X", address=A, generation=5), "is of generation 5"),
+        (observed("X", "success", address=A, dataset="another"), "belongs to dataset `another`"),
     ],
 )
 @pytest.mark.parametrize("declared", [True, False])
@@ -122,7 +130,7 @@ def test_a_consolidation_is_followed_within_its_dataset_only() -> None:
     assert not plan_of([desired(A)], [recorded(A, "A1")], [old, new]).conflicts
     assert not plan_of([desired(A)], [replace(recorded(A), id="N")], [old, new]).conflicts
     elsewhere = replace(new, datasets=frozenset({"other"}))
-    assert "belongs to another dataset" in said(plan_of([desired(A)], [recorded(A, "A1")], [old, elsewhere]), A)
+    assert "belongs to dataset `other`" in said(plan_of([desired(A)], [recorded(A, "A1")], [old, elsewhere]), A)
     of_others = replace(new, predecessors=("B1",))
     edited = plan_of([desired(A)], [replace(recorded(A), id="N")], [BOTH[1], of_others])
     assert "made of others" in said(edited, A)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.core.address import names_address
-from reconciler.core.claim import contradiction, contradiction_of_deposed, first_address, foreign_marker
+from reconciler.core.claim import contradiction, contradiction_of_deposed, elsewhere, first_address, foreign_marker
 from reconciler.core.identity import ExternalIds, base_of
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
@@ -32,7 +32,7 @@ MEND_DEPOSED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Claims:
     """Compares records with what was observed of their batches; what was not observed contradicts nothing."""
 
     identity: Identity
@@ -66,8 +66,11 @@ class Witness:
             return f"{found}; by its tags it is of `{own}`" if is_known and own != address else found
         if observed.is_consolidation and not self._stands_for(record, observed):
             return f"the platform made of others than the one with external id `{record.external_id}`"
-        if own not in {None, address} and self._is_swapped(address, own or "", observed):
-            return f"is by its tags of `{own}`, which has another batch"
+        if own is not None and own != address:
+            if address not in self.desired and own in self.desired and own not in self.records:
+                return f"is by its tags of `{own}`, which is declared and has no record"
+            if self._is_swapped(address, own, observed):
+                return f"is by its tags of `{own}`, which has another batch"
         return self._problem_of_successor(record) if self.observation.consolidated else None
 
     def _problem_of_successor(self, record: Record) -> str | None:
@@ -75,8 +78,7 @@ class Witness:
         after = self.observation.by_id.get(final) if final != record.id else None
         if after is None:
             return None
-        elsewhere = bool(after.datasets) and record.dataset not in after.datasets
-        problem = "belongs to another dataset" if elsewhere else foreign_marker(self.identity, after)
+        problem = elsewhere(record.dataset, after) or foreign_marker(self.identity, after)
         return f"is said to be replaced by `{final}`; but that {problem}" if problem else None
 
     def _stands_for(self, record: Record, observed: Observed) -> bool:
@@ -133,16 +135,14 @@ class Witness:
 
     def conflict_of_replayed(self, change: Change) -> Conflict | None:
         """What is wrong with the batches that a new one is to replay: their records, or their dataset."""
-        dataset = change.after.dataset if change.after is not None else None
+        dataset = change.after.dataset if change.after is not None else ""
         for name in change.predecessors:
             address = name if names_address(name) else self.holders.get(name)
             if address is not None and address != change.address and (found := self.conflict(address)) is not None:
                 return found
             observed = self.observation.by_id.get(name)
-            if observed is not None and observed.datasets and dataset not in observed.datasets:
-                names = ", ".join(f"`{each}`" for each in sorted(observed.datasets))
-                message = f"is to replay batch `{name}`, which belongs to dataset {names}"
-                hint = f"name a batch of dataset `{dataset}` in `replaces`"
+            if observed is not None and (problem := elsewhere(dataset, observed)) is not None:
+                message, hint = f"is to replay batch `{name}`, which {problem}", "name one of its own in `replaces`"
                 return Conflict(change.address, message, hint, (name,), self._place(change.address))
         return None
 
