@@ -7,8 +7,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import MOST_IN_DOUBT, find_live_batch, is_disproved, not_ours, unsettled_for
-from reconciler.core.claim import contradiction
+from reconciler.apply.settling import (
+    LOOKS_FIRST,
+    MOST_IN_DOUBT,
+    find_live_batch,
+    found_for,
+    is_disproved,
+    unsettled_for,
+)
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
@@ -16,8 +22,6 @@ from reconciler.ports import CreateRequest
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
     from reconciler.core.batch import Record
-
-LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
 
 
 class Creation:
@@ -107,16 +111,9 @@ class Creation:
     async def _about_to_send(self) -> None:
         if self.run.stop.is_over:
             raise Stopped
-        after = self.after
         # Written again each time the request is sent: the next run judges Catalog's lag by the last time.
-        self.intent = Intent(
-            address=after.address,
-            generation=after.generation,
-            external_id=after.external_id,
-            dataset=after.dataset,
-            on_remove=after.on_remove,
-            spec=after.spec,
-            deposed=after.deposed,
+        self.intent = Intent.of(
+            self.after,
             predecessors=self.predecessors,
             in_doubt=self.doubt.in_doubt if self.doubt is not None else 0,
             at=self.run.platform.catalog.service_time or 0,
@@ -158,11 +155,4 @@ class Creation:
             raise OutcomeUnknown(
                 unanswered, detail=error.summary, hint=LOOKS_FIRST, status=error.status, request_id=error.request_id
             ) from error
-        if found is None:
-            return None
-        problem = contradiction(self.run.identity, replace(self.after, id=found.id), found)
-        if problem is None and not self.run.ledger.take(found.id):
-            problem = "is recorded at another address"
-        if problem is not None:
-            raise not_ours(found, problem)
-        return found.id
+        return None if found is None else found_for(self.run, self.after, found).id

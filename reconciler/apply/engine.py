@@ -15,11 +15,11 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from reconciler.apply.creation import LOOKS_FIRST, Creation
+from reconciler.apply.creation import Creation
 from reconciler.apply.loading import Loading, loaded, record_counts
 from reconciler.apply.rivals import cleared, first_of, search
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import settle_leftover
+from reconciler.apply.settling import LOOKS_FIRST, settle_leftover
 from reconciler.apply.witness import (
     check_adoption,
     check_replayed,
@@ -59,9 +59,6 @@ if TYPE_CHECKING:
 
 VERBS = {WithdrawVerb.ABORT: Verb.ABORT, WithdrawVerb.UNKNOWN: Verb.ABORT, WithdrawVerb.REVERT: Verb.REVERT}
 """What is sent for a batch that goes."""
-
-WORTH_A_LOOK = 10_000_000
-"""Bytes to upload from which on a run first looks whether another one was first: less is sent as fast."""
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
@@ -225,7 +222,7 @@ class _Engine:
         planned, is_own = change.after or record, self.created.get(record.address) == record.id
         held = set(record.files)
         files = [file for file in change.uploads if file not in held]
-        if is_own and change.completes and sum(file.size for file in files) >= WORTH_A_LOOK:
+        if is_own and files:
             kept = await first_of(self.run, record, planned)
             if kept.id != record.id:
                 return self._yielded(kept)

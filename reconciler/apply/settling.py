@@ -7,7 +7,7 @@ slow, and absence proves nothing before Catalog shows what is newer. Two wall cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.witness import understood
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from reconciler.apply.run import Run
-    from reconciler.core.batch import Observed
+    from reconciler.core.batch import Observed, Record
     from reconciler.core.identity import Identity
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import Catalog
 
 MOST_IN_DOUBT = 2
 """Requests for one batch that may stay without a verdict before Catalog has to be seen to be fresh."""
+
+LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
 
 LONGEST_LAG = 10
 """Times the settle time, by AEP's clock, after which absence proves something even where Catalog shows nothing newer:
@@ -116,12 +118,7 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
         run, intent.external_id, intent.dataset, unsettled_for(intent, catalog, run.pace.settle)
     )
     if found is not None:
-        problem = contradiction(run.identity, intent.record(found.id), found)
-        if problem is None and not run.ledger.take(found.id):
-            problem = "is recorded at another address"
-        if problem is not None:
-            raise not_ours(found, problem)
-        await run.ledger.write(Done(intent.record(found.id)))
+        await run.ledger.write(Done(found_for(run, intent.record(found.id), found)))
     elif not run.stop.is_over and (
         intent.in_doubt < MOST_IN_DOUBT or await is_disproved(catalog, intent, run.pace.settle)
     ):
@@ -134,17 +131,31 @@ async def find_live_batch(run: Run, external_id: str, dataset: str, patience: fl
     Asks again for `patience` seconds, of which only pauses count. Raises `Refused` when there are two. Lets other
     chains take their turn while it waits.
     """
-    delay = run.pace.first_look
+    pauses = run.pace.pauses(patience)
     while True:
         found = _only(await run.platform.catalog.batches_by_external_id([external_id]), dataset)
-        if found is not None or patience <= 0 or run.stop.is_over:
+        pause = next(pauses, None)
+        if found is not None or pause is None or run.stop.is_over:
             return found
-        await run.slots.sleep(min(delay, patience))
-        patience, delay = patience - delay, min(delay * 2, run.pace.longest_look)
+        await run.slots.sleep(pause)
 
 
-def not_ours(found: Observed, problem: str) -> Refused:
-    """The error for a batch that carries our external id and is not the one that was to be made."""
+def found_for(run: Run, record: Record, found: Observed) -> Record:
+    """The record of a batch that was found, whose id is taken from now on. Raises `Refused` as `check_found`."""
+    check_found(run, record, found)
+    if not run.ledger.take(found.id):
+        raise _not_ours(found, "is recorded at another address")
+    return replace(record, id=found.id)
+
+
+def check_found(run: Run, record: Record, found: Observed) -> None:
+    """Raise `Refused` where the batch that carries the record's external id is not the one that was to be made."""
+    problem = contradiction(run.identity, replace(record, id=found.id), found)
+    if problem is not None:
+        raise _not_ours(found, problem)
+
+
+def _not_ours(found: Observed, problem: str) -> Refused:
     return Refused(
         f"its external id is carried by batch `{found.id}`, which {problem}",
         hint="look at that batch in AEP; the next plan says what it stands in the way of",

@@ -50,17 +50,16 @@ async def look(run: Run, batch: str, external_ids: Collection[str], *, patience:
     `patience` is for how many seconds absence proves nothing. Raises `PlatformError`, and `Stopped` before they are
     over.
     """
-    catalog, left, delay = run.platform.catalog, patience, run.pace.first_look
+    catalog, pauses = run.platform.catalog, run.pace.pauses(patience)
     while True:
         carriers = {each.id: each for each in await catalog.batches_by_external_id(external_ids)}
         found = carriers.pop(batch, None) or (await catalog.batches_by_id([batch])).get(batch)
-        if found is not None or left <= 0:
+        pause = next(pauses, None)
+        if found is not None or pause is None:
             return Sight(found, tuple(carriers.values()))
         if run.stop.is_over:
             raise Stopped
-        pause = min(delay, left)
         await run.slots.sleep(pause)
-        left, delay = left - pause, min(delay * 2, run.pace.longest_look)
 
 
 async def look_at(run: Run, record: Record) -> Observed:
