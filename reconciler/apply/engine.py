@@ -38,6 +38,7 @@ from reconciler.core.errors import (
     PlatformError,
     ReconcilerError,
     Refused,
+    Rejected,
     StoreFailed,
     Throttled,
     Unauthorized,
@@ -49,11 +50,11 @@ from reconciler.core.states.journal import Done, Dropped
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from reconciler.apply.run import Run
     from reconciler.core.batch import Record
-    from reconciler.core.plans.plan import Change, Plan
+    from reconciler.core.plans.plan import Change, Plan, Withdrawal
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import TagsKept
 
@@ -139,11 +140,12 @@ class _Engine:
             after, kept = await self._keep(change, after)
         if after is not None and (change.uploads or change.completes):
             before = after.id
+            # What is open goes first: AEP itself then says that nobody has completed it meanwhile.
+            await self._withdraw(change, [each for each in due if each.verb is not WithdrawVerb.REVERT])
+            due = tuple([each for each in due if each.verb is WithdrawVerb.REVERT])
             after = await self._load(change, after, replays, is_new=change.creates and not adopted)
             adopted = adopted or after.id != before
-        for each in due:
-            if await is_due(self.run, change, each):
-                await self.run.platform.ingestion.act(each.id, VERBS[each.verb])
+        await self._withdraw(change, due)
         if change.withdraw and after is not None:
             after = replace(after, deposed=())
             await self.run.ledger.write(Done(after))
@@ -152,6 +154,11 @@ class _Engine:
         if kept is not None:  # told once, when all the rest is done: the record holds what AEP made of the tags
             raise PlatformError(kept.complaint, hint=TAGS_HINT)
         return after, adopted
+
+    async def _withdraw(self, change: Change, due: Iterable[Withdrawal]) -> None:
+        for each in due:
+            if await is_due(self.run, change, each):
+                await self.run.platform.ingestion.act(each.id, VERBS[each.verb])
 
     async def _keep(self, change: Change, after: Record) -> tuple[Record, TagsKept | None]:
         """Write down what is known of a batch that exists, with its own tags as they are to be.
@@ -226,8 +233,12 @@ class _Engine:
             kept = await first_of(self.run, record, planned)
             if kept.id != record.id:
                 return self._yielded(kept)
-        async with self._filling(record) as loading:
-            await loading.upload(files)
+        try:
+            async with self._filling(record) as loading:
+                await loading.upload(files)
+        except Rejected:
+            await look_before_upload(self.run, record)  # another run may have completed or aborted it
+            raise
         self.account.uploaded += len(files)
         record = self.run.ledger.records[record.address]
         if not change.completes:
@@ -236,7 +247,8 @@ class _Engine:
         if kept.id != record.id:
             return self._yielded(kept)
         for each in change.withdraw:
-            await is_due(self.run, change, each)  # not two batches with the same data
+            if each.verb is WithdrawVerb.REVERT:
+                await is_due(self.run, change, each)  # not two batches with the same data
         await look_before_complete(self.run, record, replays if change.creates else None, seen)
         async with self._filling(record) as loading:
             await loading.complete()

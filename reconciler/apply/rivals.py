@@ -21,7 +21,7 @@ from reconciler.core.batch import Observed, Stage, StatusClass
 from reconciler.core.claim import contradiction
 from reconciler.core.errors import OutcomeUnknown, PlatformError, ReconcilerError, Refused, StoreFailed
 from reconciler.core.identity import is_derived
-from reconciler.core.plans.content import with_content_of
+from reconciler.core.plans.content import may_hold, with_content_of
 from reconciler.core.plans.events import FailedAddress, Waiting
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.states.journal import Done, Dropped, Intent
@@ -144,7 +144,7 @@ async def _give_up(run: Run, record: Record, kept: Observed, planned: Record) ->
     check_found(run, record, kept)
     await run.platform.ingestion.act(record.id, Verb.ABORT)
     theirs = replace(planned, id=kept.id, rivals=tuple(sorted({*record.rivals, record.id})))
-    if kept.status_class is StatusClass.OPEN:
+    if kept.status_class is StatusClass.OPEN or not may_hold(kept, planned.files):
         theirs = with_content_of(None, theirs)
     await run.ledger.write(Done(theirs))
     gone = f"{record.address}: another run created {kept.id} first, so {record.id} was aborted"
@@ -159,13 +159,15 @@ async def _completed_by_other(run: Run, record: Record, theirs: Record, planned:
             break
         await run.slots.sleep(pause)
         shown = (await run.platform.catalog.batches_by_id([theirs.id])).get(theirs.id)
-        if shown is not None and shown.status_class not in {StatusClass.OPEN, *NO_RIVALS}:
+        is_done = shown is not None and shown.status_class not in {StatusClass.OPEN, *NO_RIVALS}
+        if is_done and shown is not None and may_hold(shown, planned.files):
             done = replace(planned, id=theirs.id, rivals=theirs.rivals)
             await run.ledger.write(Done(done))
             return done
     raise Refused(
-        f"another run created `{theirs.id}` first and has not completed it; `{record.id}` of this run was aborted",
-        hint="run again: if the other run is over by then, this one goes on with its batch",
+        f"another run created `{theirs.id}` first and has not completed it with these files; `{record.id}` of this run "
+        "was aborted",
+        hint="run again when the other run is over: this one then goes on with its batch, or replaces it",
     )
 
 

@@ -1,8 +1,8 @@
 """What became of a create without a verdict: decided by looking its external id up (design §5).
 
-Catalog lags, and by how much nobody knows. So that it does not show a batch proves something only once the settle time
-has passed since the request, by AEP's own clock or by waiting. Where AEP's gateway timed out twice, the service is
-slow, and absence proves nothing before Catalog shows what is newer. Two wall clocks are never compared.
+Catalog lags, and by how much nobody knows. So that it does not show a batch proves something only once this very run
+has looked for the settle time: clocks jump, but for the monotonic one. Where two requests got no verdict, the service
+is slow, and absence proves nothing before Catalog shows what is newer than all that it showed then.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Settled:
 
 
 async def settle_at_once(
-    catalog: Catalog, identity: Identity, intents: Collection[Intent], *, known: Collection[str], settle: float
+    catalog: Catalog, identity: Identity, intents: Collection[Intent], *, known: Collection[str]
 ) -> Settled:
-    """Decide by one look what an earlier run left open: found batches are recorded, disproved intents are void.
+    """Decide by one look what an earlier run left open: found batches are recorded. Absence proves nothing yet.
 
     A batch that is not what its intent says, or whose id is one of the `known`, decides nothing: the plan names it.
-    `settle` is the seconds during which absence proves nothing. Raises `PlatformError`.
+    Raises `PlatformError`.
     """
     if not intents:
         return Settled((), ())
@@ -61,14 +61,10 @@ async def settle_at_once(
             carriers.setdefault(batch.external_id, []).append(batch)
     entries: list[Entry] = []
     undecided: list[Intent] = []
-    absent = [i.at for i in intents if i.external_id not in carriers and unsettled_for(i, catalog, settle) <= 0]
-    shown = await _newest(catalog, min(absent)) if absent else 0
     for intent in intents:
         batches = carriers.get(intent.external_id, [])
         if len(batches) == 1 and _is_meant(batches[0], identity, intent, known):
             entries.append(Done(intent.record(batches[0].id)))
-        elif not batches and unsettled_for(intent, catalog, settle) <= 0 and _is_past(intent, catalog, shown, settle):
-            entries.append(Void(intent.address, intent.generation))
         else:
             undecided.append(intent)
     return Settled(tuple(entries), tuple(undecided))
@@ -82,24 +78,22 @@ def _is_meant(batch: Observed, identity: Identity, intent: Intent, known: Collec
     )
 
 
-def unsettled_for(intent: Intent, catalog: Catalog, settle: float) -> float:
-    """For how many seconds more the absence of the intent's batch proves nothing."""
-    now = catalog.service_time
-    if not intent.at or now is None:
-        return settle  # AEP did not tell the time: only waiting helps
-    return settle - max(0.0, (now - intent.at) / 1000)
-
-
 async def is_disproved(catalog: Catalog, intent: Intent, settle: float) -> bool:
     """Whether the intent's batch, which was looked for long enough, would have shown. Raises `PlatformError`."""
-    return _is_past(intent, catalog, await _newest(catalog, intent.at), settle)
-
-
-def _is_past(intent: Intent, catalog: Catalog, shown: int, settle: float) -> bool:
-    now = catalog.service_time
-    if not intent.at or now is None:
+    if await _newest(catalog, intent.at + 1):
         return True
-    return shown >= intent.at or now - intent.at > LONGEST_LAG * settle * 1000
+    now = catalog.service_time
+    return bool(intent.at) and now is not None and now - intent.at > LONGEST_LAG * settle * 1000
+
+
+async def reached(catalog: Catalog, at: int) -> int:
+    """Epoch milliseconds of the newest change that Catalog shows, by any hand, or `at` where that is later.
+
+    AEP's clock may be silent, or behind Catalog's. Raises `PlatformError`.
+    """
+    while (newer := await _newest(catalog, at + 1)) > at:
+        at = newer
+    return at
 
 
 async def _newest(catalog: Catalog, since: int) -> int:
@@ -114,9 +108,7 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
     Needs a slot. Raises `Stopped` and `ReconcilerError`: then it stays open, and the next run decides.
     """
     catalog = run.platform.catalog
-    found = await find_live_batch(
-        run, intent.external_id, intent.dataset, unsettled_for(intent, catalog, run.pace.settle)
-    )
+    found = await find_live_batch(run, intent.external_id, intent.dataset, run.pace.settle)
     if found is not None:
         await run.ledger.write(Done(found_for(run, intent.record(found.id), found)))
     elif not run.stop.is_over and (

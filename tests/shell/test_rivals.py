@@ -15,6 +15,8 @@ from reconciler.apply.run import Run, Slots, Stop
 from reconciler.apply.settling import MOST_IN_DOUBT
 from reconciler.core.batch import Stage
 from reconciler.core.pace import Pace
+from reconciler.core.plans.content import content_tag
+from reconciler.core.plans.plan import Action
 from reconciler.core.states.replay import replay
 from reconciler.core.states.state import State
 from reconciler.ports import Platform
@@ -270,3 +272,18 @@ def test_a_batch_that_an_answer_named_by_mistake_is_not_kept(lag: int, files: tu
         assert not ended.records[ADDRESS].files
         assert not known.open_intents
     assert dict(known.state.records) == ended.records
+
+
+@pytest.mark.parametrize("status", ["loading", "success"])
+def test_a_rival_that_was_made_for_other_files_is_not_taken_to_hold_these(status: str) -> None:
+    platform = Racing()
+    first = batch("X", 0, status)
+    tags = {name: tuple(values) for name, values in content_tag(FILES[1:]).items()}
+    platform.batches["X"] = replace(first, tags={**first.tags, **tags})
+    (ended,) = race(platform, 1, wanted(FILES[0]), settle=0.02)
+    assert platform.batches["B1"].status == "aborted"
+    assert "with these files" in ended.account.failures[0].error.summary
+    record = ended.records[ADDRESS]
+    assert (record.id, record.files, record.stage) == ("X", (), Stage.OPEN)
+    again = plan_of([wanted(FILES[0])], [record], platform.batches.values())
+    assert [change.action for change in again.changes] == [Action.REPLACE]
