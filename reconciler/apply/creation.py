@@ -101,9 +101,7 @@ class Creation:
 
     @property
     def _most_sends(self) -> int:
-        if self.doubt is None:
-            return 2
-        return 0 if self._is_exhausted else 1
+        return MOST_IN_DOUBT - (0 if self.doubt is None else max(1, self.doubt.in_doubt))
 
     @property
     def _is_exhausted(self) -> bool:
