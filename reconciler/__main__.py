@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -20,8 +21,10 @@ def main() -> None:
             sys.stdout.write(f"reconciler, version {__version__}\n")
             sys.stdout.flush()
             return
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN or number is not signal.SIGHUP:  # ignored: `nohup`
+            signal.signal(number, _leave)
+            atexit.register(signal.signal, number, signal.SIG_IGN)  # all is done: the exit code stands
     from reconciler.cli import main as run  # noqa: PLC0415  (click takes most of the start-up time)
 
     run()
@@ -30,7 +33,8 @@ def main() -> None:
 def _leave(number: int, frame: object) -> None:
     """Leave at once: nothing is under way yet. A run installs its own handlers."""
     del number, frame
-    os.write(2, b"interrupted\n")
+    with suppress(OSError):
+        os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)
 
 

@@ -77,7 +77,7 @@ async def plan(workspace: Workspace, options: Options, connect: Connect) -> tupl
             return here.declared, _offline(workspace, options, here, here.loaded.state.records)
         async with connect(here.declared, here.store.path) as platform:
             records = dict(here.loaded.state.records)
-            settled = await _settled(platform.catalog, here, options, records)
+            settled = await _settled(platform.catalog, here, records)
             record_entries(records, settled.entries)
             seen = await refreshed_plan(
                 platform.catalog, workspace, options, here, records, settled.undecided, _bookmark(here, options)
@@ -128,7 +128,7 @@ async def apply(
     scope, data = options.checked_scope, options.scope.data
     async with connected(workspace, connect, lock, scope=scope, data=data) as session:
         declared, records = session.declared, dict(session.loaded.state.records)
-        undecided = await _settle(session, options, records)
+        undecided = await _settle(session, records)
         seen = await refreshed_plan(
             session.platform.catalog, workspace, options, session, records, undecided, _bookmark(session, options)
         )
@@ -203,12 +203,12 @@ def check(proposed: Plan, declared: Declared, options: Options) -> None:
         raise problem
 
 
-async def _settle(session: Session, options: Options, records: dict[str, Record]) -> Sequence[Intent]:
+async def _settle(session: Session, records: dict[str, Record]) -> Sequence[Intent]:
     """Decide by one look what an earlier run left open, and make the decisions durable."""
     if not session.loaded.open_intents:
         return ()
     async with session.store.open_journal() as journal:
-        settled = await _settled(session.platform.catalog, session, options, records)
+        settled = await _settled(session.platform.catalog, session, records)
         await Ledger(journal, records).write(*settled.entries)
     return settled.undecided
 
@@ -268,9 +268,9 @@ def _bookmark(here: Opened, options: Options) -> Bookmark | None:
     return bookmarks.load(here.store.path, loaded.text_digest)
 
 
-async def _settled(catalog: Catalog, here: Opened, options: Options, records: Mapping[str, Record]) -> Settled:
+async def _settled(catalog: Catalog, here: Opened, records: Mapping[str, Record]) -> Settled:
     intents, known = here.loaded.open_intents, {record.id for record in records.values()}
-    return await settle_at_once(catalog, here.declared.identity, intents, known=known, settle=options.pace.settle)
+    return await settle_at_once(catalog, here.declared.identity, intents, known=known)
 
 
 def _offline(workspace: Workspace, options: Options, here: Opened, records: Mapping[str, Record]) -> Plan:

@@ -7,16 +7,23 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import MOST_IN_DOUBT, claim, find_live_batch, is_disproved, unsettled_for
+from reconciler.apply.settling import (
+    LONGEST_LAG,
+    LOOKS_FIRST,
+    MOST_IN_DOUBT,
+    find_live_batch,
+    found_for,
+    is_disproved,
+    reached,
+)
 from reconciler.core.errors import ConflictingWrite, NeverSent, OutcomeUnknown, PlatformError, Rejected, Throttled
+from reconciler.core.plans.content import content_tag
 from reconciler.core.states.journal import Intent, Void
 from reconciler.ports import CreateRequest
 
 if TYPE_CHECKING:
     from reconciler.apply.run import Run
     from reconciler.core.batch import Record
-
-LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
 
 
 class Creation:
@@ -29,7 +36,7 @@ class Creation:
             dataset=after.dataset,
             external_id=after.external_id,
             spec=after.spec,
-            marker=run.identity.marker(after.address),
+            marker=run.identity.marker(after.address) | content_tag(after.files),
             predecessors=predecessors,
         )
         self.predecessors = predecessors
@@ -62,33 +69,39 @@ class Creation:
             found = await self._look(self.run.pace.settle)
             if found is not None:
                 return found, True
+            if self._is_exhausted:
+                await self._note_newest()
             if self.run.stop.is_over or self._is_exhausted:
                 break
         raise OutcomeUnknown(
             "the create got no answer, and Catalog does not show the batch",
             detail=error.summary if error else "nor does it show anything newer: it may lag behind",
-            hint=LOOKS_FIRST,
+            hint=self._when_again(),
             status=error.status if error else None,
             request_id=error.request_id if error else None,
         )
+
+    def _when_again(self) -> str:
+        if not self._is_exhausted:
+            return LOOKS_FIRST
+        clock = self.run.platform.catalog.service_time
+        after = "" if clock is None else f" {LONGEST_LAG * self.run.pace.settle:,.0f} s from now, or"
+        return f"run again{after} once another batch of this sandbox was changed: before, nothing is sent for it"
 
     async def _look_for_earlier(self) -> str | None:
         """What became of an earlier run's request; one that Catalog disproves is in doubt no more."""
         if self.doubt is None:
             return None
-        catalog = self.run.platform.catalog
-        found = await self._look(unsettled_for(self.doubt, catalog, self.run.pace.settle))
+        found = await self._look(self.run.pace.settle)
         if found is not None or self.run.stop.is_over or not self._is_exhausted:
             return found
-        if await is_disproved(catalog, self.doubt, self.run.pace.settle):
+        if await is_disproved(self.run.platform.catalog, self.doubt, self.run.pace.settle):
             self.doubt = None
         return None
 
     @property
     def _most_sends(self) -> int:
-        if self.doubt is None:
-            return 2
-        return 0 if self._is_exhausted else 1
+        return MOST_IN_DOUBT - (0 if self.doubt is None else max(1, self.doubt.in_doubt))
 
     @property
     def _is_exhausted(self) -> bool:
@@ -106,16 +119,9 @@ class Creation:
     async def _about_to_send(self) -> None:
         if self.run.stop.is_over:
             raise Stopped
-        after = self.after
         # Written again each time the request is sent: the next run judges Catalog's lag by the last time.
-        self.intent = Intent(
-            address=after.address,
-            generation=after.generation,
-            external_id=after.external_id,
-            dataset=after.dataset,
-            on_remove=after.on_remove,
-            spec=after.spec,
-            deposed=after.deposed,
+        self.intent = Intent.of(
+            self.after,
             predecessors=self.predecessors,
             in_doubt=self.doubt.in_doubt if self.doubt is not None else 0,
             at=self.run.platform.catalog.service_time or 0,
@@ -129,6 +135,14 @@ class Creation:
             # A 201 that names no batch of ours says that one was made all the same.
             more = MOST_IN_DOUBT if error.status == HTTPStatus.CREATED else 1
             self.doubt = replace(self.intent, in_doubt=self.intent.in_doubt + more, at=now)
+            await self.run.ledger.write(self.doubt)
+
+    async def _note_newest(self) -> None:
+        """Only what is newer than all that Catalog shows now can tell that it would show the batch."""
+        assert self.doubt is not None  # exhausted
+        at = await reached(self.run.platform.catalog, self.doubt.at)
+        if at != self.doubt.at:
+            self.doubt = replace(self.doubt, at=at)
             await self.run.ledger.write(self.doubt)
 
     async def _despite(self, error: Rejected) -> str:
@@ -157,7 +171,4 @@ class Creation:
             raise OutcomeUnknown(
                 unanswered, detail=error.summary, hint=LOOKS_FIRST, status=error.status, request_id=error.request_id
             ) from error
-        if found is None:
-            return None
-        claim(self.run, replace(self.after, id=found.id), found)
-        return found.id
+        return None if found is None else found_for(self.run, self.after, found).id

@@ -15,11 +15,11 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from reconciler.apply.creation import LOOKS_FIRST, Creation
+from reconciler.apply.creation import Creation
 from reconciler.apply.loading import Loading, loaded, record_counts
 from reconciler.apply.rivals import cleared, first_of, search
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import settle_leftover
+from reconciler.apply.settling import LOOKS_FIRST, settle_leftover
 from reconciler.apply.witness import (
     check_adoption,
     check_replayed,
@@ -28,7 +28,6 @@ from reconciler.apply.witness import (
     look_at,
     look_before_complete,
     look_before_upload,
-    made_instead,
     verify_replay,
 )
 from reconciler.core.address import names_address
@@ -39,30 +38,28 @@ from reconciler.core.errors import (
     PlatformError,
     ReconcilerError,
     Refused,
+    Rejected,
     StoreFailed,
     Throttled,
     Unauthorized,
 )
 from reconciler.core.plans.content import with_content_of
-from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started, Waiting
+from reconciler.core.plans.events import Account, Completed, Ending, Failed, FailedAddress, Started
 from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.states.journal import Done, Dropped
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from reconciler.apply.run import Run
     from reconciler.core.batch import Record
-    from reconciler.core.plans.plan import Change, Plan
+    from reconciler.core.plans.plan import Change, Plan, Withdrawal
     from reconciler.core.states.journal import Entry, Intent
     from reconciler.ports import TagsKept
 
 VERBS = {WithdrawVerb.ABORT: Verb.ABORT, WithdrawVerb.UNKNOWN: Verb.ABORT, WithdrawVerb.REVERT: Verb.REVERT}
 """What is sent for a batch that goes."""
-
-WORTH_A_LOOK = 10_000_000
-"""Bytes to upload from which on a run first looks whether another one was first: less is sent as fast."""
 
 MOST_UNSERVED = 16
 """Addresses in a row that may end without an answer of AEP before the run is given up: each has waited its deadline."""
@@ -143,11 +140,12 @@ class _Engine:
             after, kept = await self._keep(change, after)
         if after is not None and (change.uploads or change.completes):
             before = after.id
+            # What is open goes first: AEP itself then says that nobody has completed it meanwhile.
+            await self._withdraw(change, [each for each in due if each.verb is not WithdrawVerb.REVERT])
+            due = tuple([each for each in due if each.verb is WithdrawVerb.REVERT])
             after = await self._load(change, after, replays, is_new=change.creates and not adopted)
             adopted = adopted or after.id != before
-        for each in due:
-            if await is_due(self.run, change, each):
-                await self.run.platform.ingestion.act(each.id, VERBS[each.verb])
+        await self._withdraw(change, due)
         if change.withdraw and after is not None:
             after = replace(after, deposed=())
             await self.run.ledger.write(Done(after))
@@ -156,6 +154,11 @@ class _Engine:
         if kept is not None:  # told once, when all the rest is done: the record holds what AEP made of the tags
             raise PlatformError(kept.complaint, hint=TAGS_HINT)
         return after, adopted
+
+    async def _withdraw(self, change: Change, due: Iterable[Withdrawal]) -> None:
+        for each in due:
+            if await is_due(self.run, change, each):
+                await self.run.platform.ingestion.act(each.id, VERBS[each.verb])
 
     async def _keep(self, change: Change, after: Record) -> tuple[Record, TagsKept | None]:
         """Write down what is known of a batch that exists, with its own tags as they are to be.
@@ -226,12 +229,16 @@ class _Engine:
         planned, is_own = change.after or record, self.created.get(record.address) == record.id
         held = set(record.files)
         files = [file for file in change.uploads if file not in held]
-        if is_own and change.completes and sum(file.size for file in files) >= WORTH_A_LOOK:
+        if is_own and files:
             kept = await first_of(self.run, record, planned)
             if kept.id != record.id:
                 return self._yielded(kept)
-        async with self._filling(record) as loading:
-            await loading.upload(files)
+        try:
+            async with self._filling(record) as loading:
+                await loading.upload(files)
+        except Rejected:
+            await look_before_upload(self.run, record)  # another run may have completed or aborted it
+            raise
         self.account.uploaded += len(files)
         record = self.run.ledger.records[record.address]
         if not change.completes:
@@ -240,7 +247,8 @@ class _Engine:
         if kept.id != record.id:
             return self._yielded(kept)
         for each in change.withdraw:
-            await is_due(self.run, change, each)  # not two batches with the same data
+            if each.verb is WithdrawVerb.REVERT:
+                await is_due(self.run, change, each)  # not two batches with the same data
         await look_before_complete(self.run, record, replays if change.creates else None, seen)
         async with self._filling(record) as loading:
             await loading.complete()
@@ -295,25 +303,8 @@ class _Engine:
         self.account.created -= found.yielded
         self.account.adopted += found.yielded
         self.account.yielded += found.yielded
-        self.account.failures += [each for each in found.failures if not await self._is_corrected(looked[each.address])]
+        self.account.failures += found.failures
         self.account.unlooked += found.unlooked
-
-    async def _is_corrected(self, record: Record) -> bool:
-        """Whether AEP's answer to a create named a stranger's batch, and the one that it made is recorded now."""
-        if self.run.stop.is_over:
-            return False
-        try:
-            made = await made_instead(self.run, record)
-            if made is not None:
-                await self.run.ledger.write(Dropped(record.address, record.id), Done(made))
-        except PlatformError:
-            return False  # the pair is told
-        except StoreFailed as error:
-            self.run.stop.give_up(error)
-            return False
-        if made is not None:
-            self.run.listener(Waiting(f"{record.address}: AEP answered with {record.id}, and made {made.id}"))
-        return made is not None
 
     # -- the account
 

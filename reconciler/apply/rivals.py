@@ -4,6 +4,8 @@ Both runs come to the same answer, since Catalog's `created` and the id decide, 
 own batch shows it what was created before. The run whose batch is second aborts it and records the other's; the one
 whose batch is first waits for that, and completes nothing before. Only a batch of this very run is aborted: where
 that does not end the pair, both ids are named and a person decides.
+
+The same looks show where AEP's answer to a create named another batch than the one that was made.
 """
 
 from __future__ import annotations
@@ -14,22 +16,23 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
-from reconciler.apply.settling import not_ours
-from reconciler.core.batch import Stage, StatusClass
+from reconciler.apply.settling import LOOKS_FIRST, MOST_IN_DOUBT, check_found, found_for
+from reconciler.core.batch import Observed, Stage, StatusClass
 from reconciler.core.claim import contradiction
-from reconciler.core.errors import PlatformError, ReconcilerError, Refused, StoreFailed
+from reconciler.core.errors import OutcomeUnknown, PlatformError, ReconcilerError, Refused, StoreFailed
 from reconciler.core.identity import is_derived
-from reconciler.core.plans.content import with_content_of
+from reconciler.core.plans.content import may_hold, with_content_of
 from reconciler.core.plans.events import FailedAddress, Waiting
 from reconciler.core.plans.observation import DEAD
-from reconciler.core.states.journal import Done
+from reconciler.core.states.journal import Done, Dropped, Intent
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.apply.run import Run
-    from reconciler.core.batch import Observed, Record
+    from reconciler.core.batch import Record
+    from reconciler.core.identity import Identity
 
 NO_RIVALS = DEAD | {StatusClass.FAILED}
 """Classes of a batch that holds no data and never will: it loads nothing twice."""
@@ -47,6 +50,8 @@ class Standing(StrEnum):
     """It is still open, and another one stays."""
     UNDECIDED = "undecided"
     """More than one is no longer open, or Catalog does not say which one is older."""
+    MISTAKEN = "mistaken"
+    """It is not what its record says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,19 @@ class Place:
     rivals: tuple[Observed, ...] = ()
     """The live batches that share its external id, sorted by id."""
     kept: Observed | None = None
-    """The one that stays instead, of a batch that is second."""
+    """The one that stays instead of a batch that is second, or is to be recorded instead of a mistaken one."""
     mine: Observed | None = None
     """The batch itself, where it stands alone."""
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether more looking does not change it."""
+        return self.kept is not None or self.standing in {Standing.ALONE, Standing.UNDECIDED}
 
-def place_of(record: Record, batches: Iterable[Observed]) -> Place:
-    """Where the record's batch stands among the observed ones."""
-    carriers = {batch.id: batch for batch in batches if batch.external_id == record.external_id}
+
+def place_of(identity: Identity, record: Record, batches: Iterable[Observed], named: Observed | None = None) -> Place:
+    """Where the record's batch stands among those that carry its external id; `named` is what its id shows."""
+    carriers = {batch.id: batch for batch in batches}
     mine = carriers.get(record.id)
     rivals = tuple(
         carriers[name]
@@ -73,6 +83,8 @@ def place_of(record: Record, batches: Iterable[Observed]) -> Place:
         and (not carriers[name].datasets or record.dataset in carriers[name].datasets)
     )
     if mine is None:
+        if named is not None and contradiction(identity, record, named) is not None:
+            return Place(Standing.MISTAKEN, rivals, rivals[0] if len(rivals) == 1 else None)
         return Place(Standing.HIDDEN, rivals)
     if not rivals or mine.status_class in NO_RIVALS:
         return Place(Standing.ALONE, mine=mine)
@@ -92,8 +104,9 @@ def place_of(record: Record, batches: Iterable[Observed]) -> Place:
 
 async def first_of(run: Run, record: Record, planned: Record) -> Record:
     """By one look: the record, or the rival's, if this run's batch is second. Needs a slot. As `cleared` otherwise."""
-    place = place_of(record, await run.platform.catalog.batches_by_external_id([record.external_id]))
-    if place.kept is None:
+    place = await _place(run, record)
+    is_second = place.standing is Standing.SECOND and planned.stage is Stage.COMPLETED  # else `search` ends the pair
+    if not is_second and place.standing is not Standing.MISTAKEN:
         return record
     kept, _ = await cleared(run, record, planned, is_own=True)
     return kept
@@ -104,36 +117,34 @@ async def cleared(run: Run, record: Record, planned: Record, *, is_own: bool) ->
 
     Second: what Catalog shows of the batch that may be completed; None where that was not looked at. `is_own` says that
     this run created the batch, `planned` what the record would be once it is completed. Raises `Refused` where a pair
-    stays, or may be hidden, for longer than Catalog may lag behind, and `Stopped`.
+    stays, or may be hidden, for longer than Catalog may lag behind, or where the batch is another one; and `Stopped`.
     """
     if not is_own and not is_derived(record.external_id, run.identity.project):
         return record, None  # imported: its external id is of another hand, and no run creates a second one
-    left, delay = run.pace.settle, run.pace.first_look
+    pauses = run.pace.pauses(run.pace.settle)
     while True:
-        place = place_of(record, await run.platform.catalog.batches_by_external_id([record.external_id]))
+        place = await _place(run, record)
         if place.standing is Standing.ALONE:
             return record, place.mine
-        if place.kept is not None and is_own:
+        if place.standing is Standing.SECOND and place.kept is not None and is_own:
             theirs = await _give_up(run, record, place.kept, planned)
             if theirs.stage is not Stage.COMPLETED:
                 theirs = await _completed_by_other(run, record, theirs, planned)
             return theirs, None
-        if left <= 0 or place.standing in {Standing.SECOND, Standing.UNDECIDED}:
-            raise _unresolved(record, place)
-        await run.slots.sleep(min(delay, left))
+        pause = next(pauses, None)
+        if pause is None or place.is_decided:
+            raise await _unresolved(run, record, place, is_own=is_own)
+        await run.slots.sleep(pause)
         if run.stop.is_over:
             raise Stopped
-        left, delay = left - delay, min(delay * 2, run.pace.longest_look)
 
 
 async def _give_up(run: Run, record: Record, kept: Observed, planned: Record) -> Record:
     """Abort the record's batch, and record the one that stays. An open one is taken to be empty."""
-    otherwise = contradiction(run.identity, replace(record, id=kept.id), kept)
-    if otherwise is not None:
-        raise not_ours(kept, otherwise)
+    check_found(run, record, kept)
     await run.platform.ingestion.act(record.id, Verb.ABORT)
     theirs = replace(planned, id=kept.id, rivals=tuple(sorted({*record.rivals, record.id})))
-    if kept.status_class is StatusClass.OPEN:
+    if kept.status_class is StatusClass.OPEN or not may_hold(kept, planned.files):
         theirs = with_content_of(None, theirs)
     await run.ledger.write(Done(theirs))
     gone = f"{record.address}: another run created {kept.id} first, so {record.id} was aborted"
@@ -143,23 +154,27 @@ async def _give_up(run: Run, record: Record, kept: Observed, planned: Record) ->
 
 async def _completed_by_other(run: Run, record: Record, theirs: Record, planned: Record) -> Record:
     """Wait until the run whose batch stays has completed it, or Catalog could have shown that."""
-    left, delay = run.pace.settle, run.pace.first_look
-    while left > 0 and not run.stop.is_over:
-        await run.slots.sleep(min(delay, left))
-        left, delay = left - delay, min(delay * 2, run.pace.longest_look)
+    for pause in run.pace.pauses(run.pace.settle):
+        if run.stop.is_over:
+            break
+        await run.slots.sleep(pause)
         shown = (await run.platform.catalog.batches_by_id([theirs.id])).get(theirs.id)
-        if shown is not None and shown.status_class not in {StatusClass.OPEN, *NO_RIVALS}:
+        is_done = shown is not None and shown.status_class not in {StatusClass.OPEN, *NO_RIVALS}
+        if is_done and shown is not None and may_hold(shown, planned.files):
             done = replace(planned, id=theirs.id, rivals=theirs.rivals)
             await run.ledger.write(Done(done))
             return done
     raise Refused(
-        f"another run created `{theirs.id}` first and has not completed it; `{record.id}` of this run was aborted",
-        hint="run again: if the other run is over by then, this one goes on with its batch",
+        f"another run created `{theirs.id}` first and has not completed it with these files; `{record.id}` of this run "
+        "was aborted",
+        hint="run again when the other run is over: this one then goes on with its batch, or replaces it",
     )
 
 
-def _unresolved(record: Record, place: Place) -> Refused:
+async def _unresolved(run: Run, record: Record, place: Place, *, is_own: bool) -> ReconcilerError:
     """Why the batch was not completed, or a pair is left at the end of a run."""
+    if place.standing is Standing.MISTAKEN and is_own:
+        return await _corrected(run, record, place)
     if not place.rivals:
         return Refused(
             f"Catalog does not show batch `{record.id}` yet, and so might not show another run's for this address",
@@ -171,6 +186,27 @@ def _unresolved(record: Record, place: Place) -> Refused:
         hint="plan again when the other run is over; if they are still there, decide which one is right with "
         f"`reconciler import {record.address} BATCH_ID`, then withdraw the others",
     )
+
+
+async def _corrected(run: Run, record: Record, place: Place) -> ReconcilerError:
+    """Forget a batch that AEP's answer to the create named and that is not the one that was made; record that one.
+
+    Where Catalog shows none or several, the create is in doubt again. Returns what the address fails with.
+    """
+    gone = Dropped(record.address, record.id)
+    error = OutcomeUnknown(
+        f"AEP answered the create with batch `{record.id}`, which is another one",
+        detail="this run has sent files into it" if record.files else None,
+        hint=f"{LOOKS_FIRST}; tell AEP support about that answer",
+    )
+    if place.kept is None:
+        at = run.platform.catalog.service_time or 0
+        await run.ledger.write(gone, Intent.of(record, in_doubt=MOST_IN_DOUBT, at=at))
+        return error
+    real = found_for(run, with_content_of(None, record), place.kept)
+    await run.ledger.write(gone, Done(real))
+    hint = f"batch `{real.id}` is recorded in its place: run again; tell AEP support about that answer"
+    return Refused(error.summary, detail=error.detail, hint=hint)
 
 
 # -- at the end of a run
@@ -195,47 +231,54 @@ async def search(run: Run, created: Mapping[str, Record], own: Iterable[str]) ->
     """
     found, owned, pending = Search(), frozenset(own), dict(created)
     places: dict[str, Place] = {}
-    left, delay = run.pace.settle, run.pace.first_look
+    pauses = run.pace.pauses(run.pace.settle)
     try:
         async with run.stop.bounded():
             while pending and not run.stop.is_over:
                 places = await _places(run, pending)
-                over = [address for address, place in places.items() if place.standing in _DECIDED]
+                over = [address for address, place in places.items() if place.is_decided]
                 await asyncio.gather(*(_end(run, found, pending[a], places[a], is_own=a in owned) for a in over))
                 for address in over:
                     del pending[address]
-                if not pending or left <= 0:
+                pause = next(pauses, None)
+                if not pending or pause is None:
                     break
-                await run.stop.sleep(min(delay, left))
-                left, delay = left - delay, min(delay * 2, run.pace.longest_look)
+                await run.stop.sleep(pause)
     except (PlatformError, Stopped, TimeoutError) as error:
         run.listener(Waiting(f"could not look for rivals of what was created: {error}"))
     for address, record in pending.items():
-        if address in places and places[address].rivals:
-            found.failures.append(FailedAddress(address, _unresolved(record, places[address]), unknown=False))
-        else:
+        place = places.get(address, Place(Standing.HIDDEN))
+        if place == Place(Standing.HIDDEN):
             found.unlooked.append(address)
+        else:
+            await _end(run, found, record, place, is_own=address in owned, acts=False)
     return found
 
 
-_DECIDED = frozenset({Standing.ALONE, Standing.SECOND, Standing.UNDECIDED})
-"""Standings that more looking does not change."""
-
-
 async def _places(run: Run, pending: Mapping[str, Record]) -> dict[str, Place]:
-    seen: dict[str | None, list[Observed]] = {}
-    for batch in await run.platform.catalog.batches_by_external_id([r.external_id for r in pending.values()]):
+    """Where the batches of the records stand, by address: what is not shown as recorded is asked for by id as well."""
+    catalog, seen = run.platform.catalog, dict[str | None, list[Observed]]()
+    for batch in await catalog.batches_by_external_id([record.external_id for record in pending.values()]):
         seen.setdefault(batch.external_id, []).append(batch)
-    return {address: place_of(record, seen.get(record.external_id, ())) for address, record in pending.items()}
+    hidden = {record.id for record in pending.values()} - {batch.id for batches in seen.values() for batch in batches}
+    by_id = await catalog.batches_by_id(hidden) if hidden else {}
+    return {
+        address: place_of(run.identity, record, seen.get(record.external_id, ()), by_id.get(record.id))
+        for address, record in pending.items()
+    }
 
 
-async def _end(run: Run, found: Search, record: Record, place: Place, *, is_own: bool) -> None:
-    """Do what a decided place asks for; one failure is that of its address."""
+async def _place(run: Run, record: Record) -> Place:
+    return (await _places(run, {record.address: record}))[record.address]
+
+
+async def _end(run: Run, found: Search, record: Record, place: Place, *, is_own: bool, acts: bool = True) -> None:
+    """Do what a place asks for; one failure is that of its address. Sends nothing unless it `acts`."""
     if place.standing is Standing.ALONE:
         return
     try:
-        if place.kept is None or not is_own:
-            raise _unresolved(record, place)
+        if place.standing is not Standing.SECOND or not is_own or place.kept is None or not acts:
+            raise await _unresolved(run, record, place, is_own=is_own)
         await _give_up(run, record, place.kept, record)
         found.yielded += 1
     except StoreFailed as error:
@@ -243,4 +286,4 @@ async def _end(run: Run, found: Search, record: Record, place: Place, *, is_own:
     except Stopped:
         found.unlooked.append(record.address)
     except ReconcilerError as error:
-        found.failures.append(FailedAddress(record.address, error, unknown=False))
+        found.failures.append(FailedAddress(record.address, error, isinstance(error, OutcomeUnknown)))

@@ -1,13 +1,13 @@
 """What became of a create without a verdict: decided by looking its external id up (design §5).
 
-Catalog lags, and by how much nobody knows. So that it does not show a batch proves something only once the settle time
-has passed since the request, by AEP's own clock or by waiting. Where AEP's gateway timed out twice, the service is
-slow, and absence proves nothing before Catalog shows what is newer. Two wall clocks are never compared.
+Catalog lags, and by how much nobody knows. So that it does not show a batch proves something only once this very run
+has looked for the settle time: clocks jump, but for the monotonic one. Where two requests got no verdict, the service
+is slow, and absence proves nothing before Catalog shows what is newer than all that it showed then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.witness import understood
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOST_IN_DOUBT = 2
 """Requests for one batch that may stay without a verdict before Catalog has to be seen to be fresh."""
 
+LOOKS_FIRST = "run again: the next run looks for it before it creates anything"
+
 LONGEST_LAG = 10
 """Times the settle time, by AEP's clock, after which absence proves something even where Catalog shows nothing newer:
 in a sandbox where nothing else happens it never would."""
@@ -44,12 +46,12 @@ class Settled:
 
 
 async def settle_at_once(
-    catalog: Catalog, identity: Identity, intents: Collection[Intent], *, known: Collection[str], settle: float
+    catalog: Catalog, identity: Identity, intents: Collection[Intent], *, known: Collection[str]
 ) -> Settled:
-    """Decide by one look what an earlier run left open: found batches are recorded, disproved intents are void.
+    """Decide by one look what an earlier run left open: found batches are recorded. Absence proves nothing yet.
 
     A batch that is not what its intent says, or whose id is one of the `known`, decides nothing: the plan names it.
-    `settle` is the seconds during which absence proves nothing. Raises `PlatformError`.
+    Raises `PlatformError`.
     """
     if not intents:
         return Settled((), ())
@@ -59,14 +61,10 @@ async def settle_at_once(
             carriers.setdefault(batch.external_id, []).append(batch)
     entries: list[Entry] = []
     undecided: list[Intent] = []
-    absent = [i.at for i in intents if i.external_id not in carriers and unsettled_for(i, catalog, settle) <= 0]
-    shown = await _newest(catalog, min(absent)) if absent else 0
     for intent in intents:
         batches = carriers.get(intent.external_id, [])
         if len(batches) == 1 and _is_meant(batches[0], identity, intent, known):
             entries.append(Done(intent.record(batches[0].id)))
-        elif not batches and unsettled_for(intent, catalog, settle) <= 0 and _is_past(intent, catalog, shown, settle):
-            entries.append(Void(intent.address, intent.generation))
         else:
             undecided.append(intent)
     return Settled(tuple(entries), tuple(undecided))
@@ -80,24 +78,22 @@ def _is_meant(batch: Observed, identity: Identity, intent: Intent, known: Collec
     )
 
 
-def unsettled_for(intent: Intent, catalog: Catalog, settle: float) -> float:
-    """For how many seconds more the absence of the intent's batch proves nothing."""
-    now = catalog.service_time
-    if not intent.at or now is None:
-        return settle  # AEP did not tell the time: only waiting helps
-    return settle - max(0.0, (now - intent.at) / 1000)
-
-
 async def is_disproved(catalog: Catalog, intent: Intent, settle: float) -> bool:
     """Whether the intent's batch, which was looked for long enough, would have shown. Raises `PlatformError`."""
-    return _is_past(intent, catalog, await _newest(catalog, intent.at), settle)
-
-
-def _is_past(intent: Intent, catalog: Catalog, shown: int, settle: float) -> bool:
-    now = catalog.service_time
-    if not intent.at or now is None:
+    if await _newest(catalog, intent.at + 1):
         return True
-    return shown >= intent.at or now - intent.at > LONGEST_LAG * settle * 1000
+    now = catalog.service_time
+    return bool(intent.at) and now is not None and now - intent.at > LONGEST_LAG * settle * 1000
+
+
+async def reached(catalog: Catalog, at: int) -> int:
+    """Epoch milliseconds of the newest change that Catalog shows, by any hand, or `at` where that is later.
+
+    AEP's clock may be silent, or behind Catalog's. Raises `PlatformError`.
+    """
+    while (newer := await _newest(catalog, at + 1)) > at:
+        at = newer
+    return at
 
 
 async def _newest(catalog: Catalog, since: int) -> int:
@@ -112,12 +108,9 @@ async def settle_leftover(run: Run, intent: Intent) -> None:
     Needs a slot. Raises `Stopped` and `ReconcilerError`: then it stays open, and the next run decides.
     """
     catalog = run.platform.catalog
-    found = await find_live_batch(
-        run, intent.external_id, intent.dataset, unsettled_for(intent, catalog, run.pace.settle)
-    )
+    found = await find_live_batch(run, intent.external_id, intent.dataset, run.pace.settle)
     if found is not None:
-        claim(run, intent.record(found.id), found)
-        await run.ledger.write(Done(intent.record(found.id)))
+        await run.ledger.write(Done(found_for(run, intent.record(found.id), found)))
     elif not run.stop.is_over and (
         intent.in_doubt < MOST_IN_DOUBT or await is_disproved(catalog, intent, run.pace.settle)
     ):
@@ -130,26 +123,31 @@ async def find_live_batch(run: Run, external_id: str, dataset: str, patience: fl
     Asks again for `patience` seconds, of which only pauses count. Raises `Refused` when there are two. Lets other
     chains take their turn while it waits.
     """
-    delay = run.pace.first_look
+    pauses = run.pace.pauses(patience)
     while True:
         found = _only(await run.platform.catalog.batches_by_external_id([external_id]), dataset)
-        if found is not None or patience <= 0 or run.stop.is_over:
+        pause = next(pauses, None)
+        if found is not None or pause is None or run.stop.is_over:
             return found
-        await run.slots.sleep(min(delay, patience))
-        patience, delay = patience - delay, min(delay * 2, run.pace.longest_look)
+        await run.slots.sleep(pause)
 
 
-def claim(run: Run, record: Record, found: Observed) -> None:
-    """Take the batch that was found for the one of the record. Raises `Refused` where it cannot be that."""
-    problem = contradiction(run.identity, record, found)
-    if problem is None and not run.ledger.take(found.id):
-        problem = "is recorded at another address"
+def found_for(run: Run, record: Record, found: Observed) -> Record:
+    """The record of a batch that was found, whose id is taken from now on. Raises `Refused` as `check_found`."""
+    check_found(run, record, found)
+    if not run.ledger.take(found.id):
+        raise _not_ours(found, "is recorded at another address")
+    return replace(record, id=found.id)
+
+
+def check_found(run: Run, record: Record, found: Observed) -> None:
+    """Raise `Refused` where the batch that carries the record's external id is not the one that was to be made."""
+    problem = contradiction(run.identity, replace(record, id=found.id), found)
     if problem is not None:
-        raise not_ours(found, problem)
+        raise _not_ours(found, problem)
 
 
-def not_ours(found: Observed, problem: str) -> Refused:
-    """The error for a batch that carries our external id and is not the one that was to be made."""
+def _not_ours(found: Observed, problem: str) -> Refused:
     return Refused(
         f"its external id is carried by batch `{found.id}`, which {problem}",
         hint="look at that batch in AEP; the next plan says what it stands in the way of",

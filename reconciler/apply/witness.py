@@ -7,7 +7,7 @@ run did not make. What is otherwise than was approved raises `Refused`: its addr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
@@ -15,8 +15,6 @@ from reconciler.core.batch import Stage, StatusClass
 from reconciler.core.claim import contradiction, contradiction_of_deposed
 from reconciler.core.errors import Refused
 from reconciler.core.identity import base_of
-from reconciler.core.plans.content import with_content_of
-from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Withdrawal, WithdrawVerb, verb_for
 from reconciler.core.states.journal import Void
 from reconciler.ports import Verb
@@ -52,17 +50,16 @@ async def look(run: Run, batch: str, external_ids: Collection[str], *, patience:
     `patience` is for how many seconds absence proves nothing. Raises `PlatformError`, and `Stopped` before they are
     over.
     """
-    catalog, left, delay = run.platform.catalog, patience, run.pace.first_look
+    catalog, pauses = run.platform.catalog, run.pace.pauses(patience)
     while True:
         carriers = {each.id: each for each in await catalog.batches_by_external_id(external_ids)}
         found = carriers.pop(batch, None) or (await catalog.batches_by_id([batch])).get(batch)
-        if found is not None or left <= 0:
+        pause = next(pauses, None)
+        if found is not None or pause is None:
             return Sight(found, tuple(carriers.values()))
         if run.stop.is_over:
             raise Stopped
-        pause = min(delay, left)
         await run.slots.sleep(pause)
-        left, delay = left - pause, min(delay * 2, run.pace.longest_look)
 
 
 async def look_at(run: Run, record: Record) -> Observed:
@@ -107,21 +104,6 @@ def _turned(seen: Observed, what: str) -> Refused:
     return Refused(
         f"batch `{seen.id}` is `{seen.status}` now and {what}", hint="see with `reconciler plan` what became of it"
     )
-
-
-async def made_instead(run: Run, record: Record) -> Record | None:
-    """The record of the batch that a create made, where AEP's answer named a stranger's; None where it did not.
-
-    What the run may have uploaded went into the stranger's.
-    """
-    sight = await look(run, record.id, [record.external_id], patience=0.0)
-    if sight.batch is None or contradiction(run.identity, record, sight.batch) is None:
-        return None
-    alive = [each for each in sight.others if each.status_class not in DEAD]
-    made = replace(record, id=alive[0].id) if len(alive) == 1 else None
-    if made is None or contradiction(run.identity, made, alive[0]) is not None or not run.ledger.take(made.id):
-        return None
-    return with_content_of(None, made)
 
 
 # -- batches that go

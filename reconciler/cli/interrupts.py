@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The last says that the terminal was closed; it stays ignored under `nohup`."""
 
 
 def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]) -> Result:
@@ -64,7 +65,8 @@ def _handled(stop: Stop, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(unhandled)
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    taken = [each for each in SIGNALS if each is not signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in taken}
     try:
         yield
     finally:

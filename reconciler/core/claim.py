@@ -58,7 +58,6 @@ def contradiction_of_deposed(
     if generation is not None and generation >= record.generation:
         return f"is of generation {generation} by its external id, and the record's own is {record.generation}"
     is_here = address is not None and any(_same(address, place) for place in places)
-    is_here = is_here and external_id in {"", observed.id}  # what a sandbox shows that does not keep ours
     if generation is None and not is_here:
         return f"has {_named(observed)}, and nothing shows that it is an earlier one of this address"
     is_open = observed.status_class is StatusClass.OPEN

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROJECT_TAG = "reconciler_project"
 ENVIRONMENT_TAG = "reconciler_environment"
 ADDRESS_TAG = "reconciler_address"
+CONTENT_TAG = "reconciler_content"
+"""Which files the batch was created for: AEP does not list those of an open batch."""
 
 CHARACTERS = r"[A-Za-z0-9_.-]"
 """What an external id is made of: its charset in AEP is unverified (aep-api.md §4), and a comma means "any of" in

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,13 @@ class Pace:
     """Seconds that requests under way are given after an interrupt: runners send the next signal 7.5 s after it."""
     longest_wait: float = 3_600.0
     """Seconds that a completed batch is waited for (aep-api.md §5.4)."""
+
+    def pauses(self, seconds: float) -> Iterator[float]:
+        """The pauses between looks for something that may show within so many seconds; together they are as long."""
+        pause = self.first_look
+        while seconds > 0:
+            yield min(pause, seconds)
+            seconds, pause = seconds - pause, min(pause * 2, self.longest_look)
 
 
 DEFAULT = Pace()

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FIRST_PAUSE = 0.25
-"""Seconds before a batch that may be lagging is asked for again; doubled each time."""
-LONGEST_PAUSE = 5.0
-"""Longest time between two such questions, in seconds."""
 MOST_OTHERS = 50
 """Recorded batches beside the targets that are asked for when no target is found: one call."""
 
@@ -134,17 +130,16 @@ class Reading:
 
     async def _look_again(self) -> None:
         """A recorded batch that is not shown: ask by external id, and while it may be lagging, ask again."""
-        left, delay = self.request.settle, FIRST_PAUSE
+        pauses = DEFAULT.pauses(self.request.settle)
         while absent := self.absent():
             await self.read_external_ids(absent.values())
             if not (absent := self.absent()):
                 return
-            if left <= 0:
+            pause = next(pauses, None)
+            if pause is None:
                 await self._refuse_if_nothing_is_there(len(absent))
                 return
-            pause = min(delay, left)
             await self.request.sleep(pause)
-            left, delay = left - pause, min(delay * 2, LONGEST_PAUSE)
             await self.read_ids(absent.keys())
 
     async def _refuse_if_nothing_is_there(self, absent: int) -> None:

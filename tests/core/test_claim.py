@@ -112,6 +112,7 @@ REPLACED = {
     "open, of another dataset: the replacement changed it": (NOW, observed("D", generation=2, dataset="another")),
     "its tags were taken off": (NOW, replace(observed("D", generation=2), tags={})),
     "an own external id": (OWN, observed("D", external_id="load.7")),
+    "another own external id, which the manifest had then": (OWN, observed("D", external_id="other")),
     "moved since": (MOVED, observed("D", generation=2)),
     "no external id": (NOW, replace(observed("D", generation=2), external_id=None)),
 }
@@ -121,11 +122,6 @@ NOT_REPLACED = {
     "a later one": (NOW, observed("D", generation=9), "is of generation 9"),
     "another address": (NOW, observed("D", address=OTHER), "earlier one of this address"),
     "a stranger's": (NOW, replace(STRANGER, id="D"), "earlier one of this address"),
-    "another own external id, which the manifest may have had": (
-        OWN,
-        observed("D", external_id="other"),
-        "earlier one of this address",
-    ),
     "loaded in another dataset": (
         NOW,
         observed("D", "success", generation=2, dataset="another"),
@@ -134,7 +130,7 @@ NOT_REPLACED = {
     "tagged for here, with the external id of another": (
         NOW,
         tagged(observed("D", address=OTHER), address=ADDRESS),
-        "earlier one of this address",
+        "which its external id",
     ),
     "another project's": (NOW, tagged(observed("D", generation=2), project="other"), "`reconciler_project: other`"),
 }

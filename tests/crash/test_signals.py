@@ -37,7 +37,7 @@ def interrupted(checkout: Checkout, aep: Aep, *signals: signal.Signals) -> Ended
         return end(process, 30)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_lets_what_flies_land_and_commits(
     checkout: Checkout, aep: Aep, number: signal.Signals
 ) -> None:
@@ -98,7 +98,7 @@ def test_the_second_signal_leaves_at_once_and_a_rerun_adopts(
     checkout.check_settled(addresses(COUNT))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_planning_ends_the_run_at_once(checkout: Checkout, aep: Aep, number: signal.Signals) -> None:
     aep.slowness = 5.0
     checkout.declare(manifest(2))
@@ -155,6 +155,18 @@ def test_a_signal_while_waiting_for_the_lock_ends_the_wait(
         holder.communicate()
     assert took < 3.0, done.text
     assert done.code == 130, done.text
+
+
+def test_a_closed_terminal_is_ignored_under_nohup(checkout: Checkout, aep: Aep) -> None:
+    aep.answer_delay = 0.4
+    checkout.declare(manifest(4))
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    with checkout.started("apply", "--auto-approve", popen=ignored) as process:
+        aep.wait_for(1)
+        process.send_signal(signal.SIGHUP)
+        done = end(process, 30)
+    assert done.code == 0, done.text
+    checkout.check(addresses(4))
 
 
 def test_an_interrupt_at_the_question_means_no(checkout: Checkout, aep: Aep) -> None:

@@ -189,7 +189,7 @@ class Convergence(RuleBasedStateMachine):
         records: dict[str, Record] = dict(replayed.state.records)
         pace = Pace(parallelism=2, settle=0.0, first_look=0.0)
         ledger, known = Ledger(mortal, records), {record.id for record in records.values()}
-        settled = await settle_at_once(self.platform, WHO, replayed.open_intents, known=known, settle=0.0)
+        settled = await settle_at_once(self.platform, WHO, replayed.open_intents, known=known)
         await ledger.write(*settled.entries)
         inputs = PlanInputs(WHO, self.wanted, records, None)
         plan = (await refresh(self.platform, RefreshRequest(inputs, TODAY, settle=0.0, accept_all_missing=True))).plan

@@ -11,12 +11,14 @@ import pytest
 from reconciler.apply.engine import carry_out
 from reconciler.apply.ledger import Ledger
 from reconciler.apply.run import Run, Slots, Stop
-from reconciler.apply.settling import Settled, settle_at_once
+from reconciler.apply.settling import settle_at_once
 from reconciler.core.batch import OnRemove, Spec
 from reconciler.core.errors import OutcomeUnknown, StoreFailed
 from reconciler.core.pace import Pace
 from reconciler.core.plans.events import Account, Ending
 from reconciler.core.states.journal import Done, Dropped, Intent, Void
+from reconciler.core.states.replay import open_intents
+from reconciler.core.states.state import State
 from reconciler.ports import Platform
 from tests.examples import ADDRESS, WHO, desired, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
@@ -169,40 +171,20 @@ SETTLE = 30.0
 OLD = NOW - int(SETTLE * 1000)
 
 
-def settled_at_once(platform: FakePlatform, *intents: Intent) -> Settled:
-    return asyncio.run(settle_at_once(platform, WHO, intents, known=(), settle=SETTLE))
-
-
 def stranger(updated: int) -> Observed:
     """Somebody else's batch, which says only how far Catalog is."""
     return replace(observed("S", external_id="theirs"), updated=updated)
 
 
-def test_settling_at_once_records_voids_and_keeps_what_is_too_young() -> None:
-    old, young, there = intent(OLD, "loyalty/old"), intent(NOW, "loyalty/young"), intent(NOW, "loyalty/there")
+@pytest.mark.parametrize("at", [0, OLD - 86_400_000, OLD, NOW + 86_400_000])
+def test_settling_at_once_records_what_is_there_and_takes_no_absence_for_a_proof(at: int) -> None:
+    """Whatever AEP's clock said then and says now: it may have jumped."""
+    absent, there = intent(at, "loyalty/absent"), intent(at, "loyalty/there")
     batches = {"B1": observed("B1", address="loyalty/there"), "S": stranger(NOW)}
-    settled = settled_at_once(FakePlatform(batches=batches, clock=NOW), old, young, there)
-    assert settled.undecided == (young,)
-    assert settled.entries == (Void("loyalty/old", 1), Done(there.record("B1")))
-
-
-@pytest.mark.parametrize(
-    ("at", "now", "shown", "is_void"),
-    [
-        (OLD, NOW, NOW, True),
-        (OLD, NOW, OLD - 1, False),  # Catalog shows nothing newer than the request: it may lag
-        (OLD - 3_600_000, NOW, 0, True),  # nothing else happens in this sandbox
-        (NOW + 86_400_000, NOW, NOW, False),  # a clock that was set back
-        (0, NOW, NOW, False),  # AEP did not tell the time then
-        (OLD, None, NOW, False),  # nor does it now
-    ],
-)
-def test_an_intent_is_void_at_once_only_by_aeps_own_clock_and_by_what_catalog_shows(
-    at: int, now: int | None, shown: int, *, is_void: bool
-) -> None:
-    settled = settled_at_once(FakePlatform(batches={"S": stranger(shown)}, clock=now), intent(at))
-    assert (settled.entries == (Void(ADDRESS, 1),)) is is_void
-    assert (settled.undecided == (intent(at),)) is not is_void
+    platform = FakePlatform(batches=batches, clock=NOW)
+    settled = asyncio.run(settle_at_once(platform, WHO, [absent, there], known=()))
+    assert settled.undecided == (absent,)
+    assert settled.entries == (Done(there.record("B1")),)
 
 
 def test_in_an_outage_one_run_sends_a_create_twice_at_most() -> None:
@@ -218,13 +200,36 @@ def test_in_an_outage_one_run_sends_a_create_twice_at_most() -> None:
 
 def test_a_create_that_timed_out_twice_is_sent_again_only_once_catalog_is_seen_to_be_fresh() -> None:
     open_one = replace(intent(OLD), in_doubt=2)
-    lagging = FakePlatform(batches={"S": stranger(OLD - 1)}, clock=NOW)
-    trial = carry(plan_of([desired()]), lagging, intents=(open_one,), settle=SETTLE)
-    assert trial.account.unknown == 1
-    assert not lagging.created
-    assert trial.journal.entries == []
-    fresh = FakePlatform(batches={"S": stranger(OLD)}, clock=NOW)
-    trial = carry(plan_of([desired()]), fresh, intents=(open_one,), settle=SETTLE)
+    for clock in (OLD + 1, None):
+        lagging = FakePlatform(batches={"S": stranger(OLD)}, clock=clock)
+        trial = carry(plan_of([desired()]), lagging, intents=(open_one,), settle=0.02)
+        assert trial.account.unknown == 1
+        assert not lagging.created
+        assert trial.journal.entries == []
+    fresh = FakePlatform(batches={"S": stranger(OLD + 1)}, clock=OLD + 1)
+    trial = carry(plan_of([desired()]), fresh, intents=(open_one,), settle=0.02)
+    assert trial.account.created == 1
+    assert len(fresh.created) == 1
+
+
+@pytest.mark.parametrize("clock", [None, NOW - 7_200_000, NOW, NOW + 7_200_000])
+def test_what_catalog_shows_while_a_create_is_in_doubt_does_not_make_it_fresh(clock: int | None) -> None:
+    """AEP's clock may be silent, or another one than that of Catalog's stamps."""
+    platform = FakePlatform(batches={"S": stranger(NOW)}, answers=["timeout after"] * 4, lag=1_000, clock=clock)
+    first = carry(plan_of([desired()]), platform, settle=0.02)
+    (open_one,) = open_intents(State(WHO), first.journal.entries)
+    assert open_one.in_doubt == 2
+    again = carry(plan_of([desired()]), platform, intents=(open_one,), settle=0.02)
+    assert len(platform.created) == 2
+    hint = again.account.failures[0].error.hint or ""
+    assert "once another batch of this sandbox was changed" in hint
+    assert ("run again 0 s from now" in hint) is (clock is not None)
+
+
+def test_a_create_in_doubt_is_sent_again_after_ten_settle_times_where_nothing_else_happens() -> None:
+    open_one = replace(intent(OLD), in_doubt=2)
+    fresh = FakePlatform(clock=NOW)
+    trial = carry(plan_of([desired()]), fresh, intents=(open_one,), settle=0.02)
     assert trial.account.created == 1
     assert len(fresh.created) == 1
 
@@ -262,7 +267,7 @@ def test_what_is_found_must_be_what_was_asked_for(found: Observed) -> None:
     assert len(platform.created) == 0
     leftover = carry(plan_of(), platform, intents=(intent(0),))
     assert "is carried by batch `X`, which" in leftover.account.failures[0].error.summary
-    settled = asyncio.run(settle_at_once(platform, WHO, (intent(0),), known=(), settle=0.0))
+    settled = asyncio.run(settle_at_once(platform, WHO, (intent(0),), known=()))
     assert settled.undecided == (intent(0),)
 
 

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.engine import WORTH_A_LOOK, carry_out
+from reconciler.apply.engine import carry_out
 from reconciler.apply.ledger import Ledger
 from reconciler.apply.rivals import Standing, place_of
 from reconciler.apply.run import Run, Slots, Stop
+from reconciler.apply.settling import MOST_IN_DOUBT
 from reconciler.core.batch import Stage
 from reconciler.core.pace import Pace
+from reconciler.core.plans.content import content_tag
+from reconciler.core.plans.plan import Action
+from reconciler.core.states.replay import replay
+from reconciler.core.states.state import State
 from reconciler.ports import Platform
 from tests.examples import ADDRESS, WHO, observed, plan_of, recorded
 from tests.shell.fake_platform import FakePlatform
@@ -21,9 +26,9 @@ from tests.shell.test_engine import ListJournal
 from tests.shell.test_loading import FILES, Memory, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
-    from reconciler.core.batch import Desired, Observed, Record
+    from reconciler.core.batch import Desired, File, Observed, Record
     from reconciler.core.plans.events import Account
     from reconciler.ports import CreateRequest, Verb
 
@@ -32,11 +37,18 @@ def batch(name: str, created: int | None, status: str = "loading") -> Observed:
     return replace(observed(name, status), created=created)
 
 
+STRANGER = replace(observed("B1"), external_id="else.1", tags={})
+
+
 @pytest.mark.parametrize(
     ("batches", "standing", "kept"),
     [
         ([], Standing.HIDDEN, None),
         ([batch("X", 1)], Standing.HIDDEN, None),
+        ([STRANGER], Standing.MISTAKEN, None),
+        ([STRANGER, batch("X", 1)], Standing.MISTAKEN, "X"),
+        ([STRANGER, batch("X", 1), batch("Y", 1)], Standing.MISTAKEN, None),
+        ([replace(STRANGER, external_id="B1", tags=batch("B1", 1).tags)], Standing.HIDDEN, None),
         ([batch("B1", 2)], Standing.ALONE, None),
         ([batch("B1", 2), batch("X", 1, "aborted")], Standing.ALONE, None),
         ([batch("B1", 2), batch("X", 1, "failed")], Standing.ALONE, None),
@@ -54,7 +66,9 @@ def batch(name: str, created: int | None, status: str = "loading") -> Observed:
     ],
 )
 def test_where_a_batch_stands(batches: list[Observed], standing: Standing, kept: str | None) -> None:
-    place = place_of(replace(recorded(), rivals=("R",)), batches)
+    listed = [each for each in batches if each.external_id == recorded().external_id]
+    named = next((each for each in batches if each.id == "B1"), None)
+    place = place_of(WHO, replace(recorded(), rivals=("R",)), listed, named)
     assert place.standing is standing
     assert (place.kept.id if place.kept else None) == kept
 
@@ -88,7 +102,9 @@ class Raced:
     records: dict[str, Record] = field(default_factory=dict)
 
 
-def race(platform: FakePlatform, runs: int, declared: Desired, settle: float = 1.0) -> list[Raced]:
+def race(
+    platform: FakePlatform, runs: int, declared: Desired, settle: float = 1.0, journal: ListJournal | None = None
+) -> list[Raced]:
     """Run the same plan, made before any of them began, side by side."""
     plan = plan_of([declared])
 
@@ -96,7 +112,7 @@ def race(platform: FakePlatform, runs: int, declared: Desired, settle: float = 1
         stop, records = Stop(), dict[str, "Record"]()
         pace = Pace(parallelism=2, settle=settle, first_look=0.005)
         slots = Slots(pace.parallelism, stop)
-        ledger = Ledger(ListJournal(), records)
+        ledger = Ledger(journal or ListJournal(), records)
         connected = Platform(platform, platform)
         run = Run(WHO, connected, ledger, lambda _: None, stop, slots, pace, contents=Memory())
         return Raced(await carry_out(plan, run), records)
@@ -145,7 +161,7 @@ def test_where_catalog_does_not_say_who_was_first_nothing_is_completed_and_both_
 def test_a_pair_that_is_completed_already_is_named() -> None:
     platform = Racing()
     platform.batches["X"] = batch("X", 0, "loaded")
-    platform.hidden["X"] = 1  # shown after our own: too late
+    platform.hidden["X"] = 2  # shown after our own: too late
     (ended,) = race(platform, 1, wanted(FILES[0]), settle=0.05)
     assert platform.completed == ["B1"]
     assert "`B1`, `X`" in ended.account.failures[0].error.summary
@@ -181,10 +197,10 @@ def test_what_catalog_never_shows_is_not_completed() -> None:
     assert ended.records[ADDRESS].files == FILES[:1]
 
 
-def test_a_batch_that_is_second_gets_no_big_files() -> None:
+def test_a_batch_that_is_second_gets_no_files() -> None:
     platform = Racing()
     platform.batches["X"] = batch("X", 0, "loaded")
-    (ended,) = race(platform, 1, wanted(FILES[0]._replace(size=WORTH_A_LOOK)))
+    (ended,) = race(platform, 1, wanted(FILES[0]))
     assert platform.files == {}
     assert platform.batches["B1"].status == "aborted"
     assert ended.records[ADDRESS].id == "X"
@@ -223,3 +239,51 @@ def test_the_search_at_the_end_gives_every_batch_its_time_whatever_aborting_cost
     assert account.yielded == len(names)
     assert not account.unlooked
     assert platform.most > 1
+
+
+@dataclass
+class Misleading(Racing):
+    """Answers the first create with the id of a batch of another hand."""
+
+    async def create(self, request: CreateRequest, *, about_to_send: Callable[[], Awaitable[None]]) -> str:
+        await super().create(request, about_to_send=about_to_send)
+        return "X"
+
+
+@pytest.mark.parametrize("lag", [0, 2, 1_000])
+@pytest.mark.parametrize("files", [FILES[:1], ()])
+def test_a_batch_that_an_answer_named_by_mistake_is_not_kept(lag: int, files: tuple[File, ...]) -> None:
+    """Where the one that was made is shown it is recorded; else its create is in doubt again."""
+    platform = Misleading(lag=lag)
+    platform.batches["X"] = replace(STRANGER, id="X")
+    declared = wanted(*files, complete=bool(files))
+    journal = ListJournal()
+    (ended,) = race(platform, 1, declared, settle=0.05, journal=journal)
+    assert not [call for call in platform.calls if " X" in call]
+    (failure,) = ended.account.failures
+    assert "`X`, which is another one" in failure.error.summary
+    known = replay(State(WHO), journal.entries)
+    if lag == 1_000:
+        assert failure.unknown
+        assert not ended.records
+        assert [intent.in_doubt for intent in known.open_intents] == [MOST_IN_DOUBT]
+    else:
+        assert ended.records[ADDRESS].id == "B1"
+        assert not ended.records[ADDRESS].files
+        assert not known.open_intents
+    assert dict(known.state.records) == ended.records
+
+
+@pytest.mark.parametrize("status", ["loading", "success"])
+def test_a_rival_that_was_made_for_other_files_is_not_taken_to_hold_these(status: str) -> None:
+    platform = Racing()
+    first = batch("X", 0, status)
+    tags = {name: tuple(values) for name, values in content_tag(FILES[1:]).items()}
+    platform.batches["X"] = replace(first, tags={**first.tags, **tags})
+    (ended,) = race(platform, 1, wanted(FILES[0]), settle=0.02)
+    assert platform.batches["B1"].status == "aborted"
+    assert "with these files" in ended.account.failures[0].error.summary
+    record = ended.records[ADDRESS]
+    assert (record.id, record.files, record.stage) == ("X", (), Stage.OPEN)
+    again = plan_of([wanted(FILES[0])], [record], platform.batches.values())
+    assert [change.action for change in again.changes] == [Action.REPLACE]

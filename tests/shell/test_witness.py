@@ -22,11 +22,11 @@ from tests.shell.test_loading import FILES, known, wanted
 from tests.shell.test_loading import carry as load
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Collection
 
     from reconciler.core.batch import Desired, Observed, Record
     from reconciler.core.plans.plan import Plan
-    from reconciler.ports import Content, CreateRequest, FilePlace
+    from reconciler.ports import CreateRequest
 
 JSON, CSV = Spec(format="json"), Spec(format="csv")
 DELETED = recorded(on_remove=OnRemove.DELETE)
@@ -203,7 +203,7 @@ def test_an_address_that_is_replayed_names_its_own_batch(seen: Observed) -> None
     [
         observed("X", address="loyalty/other"),
         observed("X", generation=3),
-        observed("X", external_id="01FOREIGN"),
+        replace(observed("X", external_id="01FOREIGN"), tags={}),
         observed("X", tags={"reconciler_project": ["other"]}),
     ],
     ids=["of another address", "of a later generation", "foreign", "of another project"],
@@ -218,31 +218,32 @@ def test_a_deposed_batch_is_an_earlier_one_of_its_address(seen: Observed) -> Non
     assert (writes(platform), trial.records) == ([], {ADDRESS: record})
 
 
-def test_a_replacement_is_not_completed_beside_an_old_batch_that_was_completed_meanwhile() -> None:
-    """The old one is looked at again: uploading may have taken an hour."""
+def test_a_replacement_is_not_filled_beside_an_old_batch_that_was_completed_meanwhile() -> None:
+    """The old one is looked at again, and is gone before the first file of the new one."""
 
     @dataclass
     class Busy(FakePlatform):
-        """A job completes the old batch while the new one is filled."""
+        """A job completes the old batch while the new one is created."""
 
-        async def upload(
-            self,
-            place: FilePlace,
-            content: Content,
-            *,
-            resume: bool = False,
-            about_to_send: Callable[[], Awaitable[None]],
-        ) -> None:
-            await super().upload(place, content, resume=resume, about_to_send=about_to_send)
+        def _make(self, request: CreateRequest) -> str:
             self.set_status("B1", "success")
+            return super()._make(request)
 
     old = replace(known(FILES[0]), spec=JSON)
     platform = Busy(batches={"B1": observed()})
     platform.created.append(None)  # type: ignore[arg-type]
     trial = load(plan_of([wanted(FILES[1])], [old], [observed()]), platform, old)
     assert "`B1` was to be aborted, and is `success` now" in said(trial)
-    assert [call.split()[0] for call in writes(platform)] == ["create", "upload"]
+    assert [call.split()[0] for call in writes(platform)] == ["create"]
     assert trial.records[ADDRESS].deposed == ("B1",)
+
+
+def test_an_old_batch_goes_before_the_new_one_is_filled() -> None:
+    old = replace(known(FILES[0]), spec=JSON)
+    platform = FakePlatform(batches={"B1": observed()})
+    platform.created.append(None)  # type: ignore[arg-type]
+    load(plan_of([wanted(FILES[1])], [old], [observed()]), platform, old)
+    assert [call.split()[0] for call in writes(platform)] == ["create", "ABORT", "upload", "COMPLETE"]
 
 
 def test_all_that_goes_is_looked_at_before_the_first_of_it_goes() -> None:
@@ -353,7 +354,7 @@ def test_a_replay_that_could_not_be_read_back_is_decided_by_the_next_run(name: s
     assert trial.records == {ADDRESS: OLD}
     (opened,) = [entry for entry in trial.journal.entries if isinstance(entry, Intent)]
     platform.unread = False
-    settled = asyncio.run(settle_at_once(platform, WHO, [opened], known=(), settle=0.0))
+    settled = asyncio.run(settle_at_once(platform, WHO, [opened], known=()))
     assert settled.undecided == (opened,)
     plan = plan_of([wish], [OLD], platform.batches.values())
     assert [each.action for each in plan.changes] == [Action.ADOPT]
@@ -367,7 +368,7 @@ def test_a_replay_that_could_not_be_read_back_is_decided_by_the_next_run(name: s
 def test_a_replay_that_is_understood_is_settled_by_one_look() -> None:
     opened = replace(intent(0), generation=2, external_id=WHO.external_ids(ADDRESS).of(2), predecessors=("B1",))
     platform = FakePlatform(batches={"B2": observed("B2", generation=2, predecessors=("B1",))})
-    settled = asyncio.run(settle_at_once(platform, WHO, [opened], known=(), settle=0.0))
+    settled = asyncio.run(settle_at_once(platform, WHO, [opened], known=()))
     assert settled.entries == (Done(opened.record("B2")),)
 
 

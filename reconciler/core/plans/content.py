@@ -6,12 +6,16 @@ AEP has no call that takes a file out of a batch, and a completed batch takes no
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from reconciler.core.batch import Stage, StatusClass
+from reconciler.core.identity import CONTENT_TAG
 
 if TYPE_CHECKING:
-    from reconciler.core.batch import Desired, Observed, Record
+    from collections.abc import Iterable
+
+    from reconciler.core.batch import Desired, File, Observed, Record
 
 OVERDUE_MS = 3_600_000
 """Milliseconds after which a completed batch should no longer be open: then COMPLETE, though accepted, did nothing."""
@@ -20,13 +24,31 @@ TAKES_FILES = frozenset({StatusClass.OPEN, None})
 """Classes of a batch that still takes files; None: Catalog was not asked."""
 
 
-def needs_another_batch(desired: Desired, record: Record, status: StatusClass | None) -> bool:
-    """Whether the recorded batch cannot come to hold exactly the declared files. `status` is `decide.status_of`'s."""
+def content_tag(files: Iterable[File]) -> dict[str, list[str]]:
+    """The tag of a batch that is created for these files; none for a batch without."""
+    lines = [f"{file.sha256} {file.name}\n" for file in files]
+    return {CONTENT_TAG: [blake2b("".join(lines).encode(), digest_size=16).hexdigest()]} if lines else {}
+
+
+def may_hold(observed: Observed, files: Iterable[File]) -> bool:
+    """Whether a batch that another run filled, or still fills, can hold just these files; True where it has no tag."""
+    made_for = observed.tags.get(CONTENT_TAG)
+    return not made_for or [*made_for] == content_tag(files).get(CONTENT_TAG, [*made_for])
+
+
+def needs_another_batch(
+    desired: Desired, record: Record, status: StatusClass | None, found: Observed | None = None
+) -> bool:
+    """Whether the recorded batch cannot come to hold exactly the declared files. `status` is `decide.status_of`'s.
+
+    `found` is what Catalog shows of a batch that another run made, and may have filled.
+    """
     content = desired.content
     if content is None or (desired.complete and record.stage is Stage.COMPLETING):
         return False  # first its completion is finished: until then it is unknown whether it takes files
     if status in TAKES_FILES:
-        return not record.names <= {file.name for file in content}
+        is_for_others = found is not None and not may_hold(found, content)
+        return is_for_others or not record.names <= {file.name for file in content}
     return content != record.files
 
 
@@ -56,8 +78,10 @@ def with_content_of(before: Record | None, after: Record) -> Record:
 def with_observed_content(desired: Desired, observed: Observed, record: Record) -> Record:
     """The record of a batch that was found, not created. Catalog does not list its files.
 
-    An open batch is taken to be empty: all files are uploaded again. Any other is taken to hold what is declared.
+    An open batch is taken to be empty: all files are uploaded again. Any other is taken to hold what is declared, but
+    for one that was created for other files.
     """
     if observed.status_class is StatusClass.OPEN or desired.content is None:
         return record
-    return replace(record, files=desired.content, stage=Stage.COMPLETED)
+    files = desired.content if may_hold(observed, desired.content) else ()
+    return replace(record, files=files, stage=Stage.COMPLETED)

@@ -160,7 +160,8 @@ def decide(
         return _change(Action.CREATE, prior, recreation, after, predecessors=replays, withdraw=deposed)
     if _is_gone(prior):
         return _left_to_record(desired, prior, deposed)
-    if content.needs_another_batch(desired, record, status_of(prior)):
+    is_found = prior.origin is not Origin.STATE or (record.rivals and not record.names)
+    if content.needs_another_batch(desired, record, status_of(prior), prior.observed if is_found else None):
         differences |= {"files"}
     if forced or differences - {"tags", "on_remove"}:
         return _replacement(identity, desired, prior, deposed, differences, forced=forced, next_free=next_free)

@@ -54,6 +54,22 @@ class Intent:
     at: Annotated[int, Field(ge=0, description="a whole number of at least 0")] = field(kw_only=True)
     """Epoch milliseconds by AEP's clock when it was written, 0 where AEP did not say: only for judging its lag."""
 
+    @classmethod
+    def of(cls, record: Record, *, predecessors: tuple[str, ...] = (), in_doubt: int = 0, at: int) -> Intent:
+        """Return the intent to create the batch of a record."""
+        return cls(
+            address=record.address,
+            generation=record.generation,
+            external_id=record.external_id,
+            dataset=record.dataset,
+            on_remove=record.on_remove,
+            spec=record.spec,
+            deposed=record.deposed,
+            predecessors=predecessors,
+            in_doubt=in_doubt,
+            at=at,
+        )
+
     def record(self, batch: str) -> Record:
         """Return the record of the batch that came of it."""
         return Record(

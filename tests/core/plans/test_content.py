@@ -9,6 +9,7 @@ import pytest
 from reconciler.core.batch import Desired, File, Lifecycle, OnRemove, Record, Spec, Stage
 from reconciler.core.plans.approval import is_no_more
 from reconciler.core.plans.bookmark import is_as_recorded
+from reconciler.core.plans.content import content_tag
 from reconciler.core.plans.observation import Observation
 from reconciler.core.plans.plan import Action, Change, Plan, Reason, Withdrawal, WithdrawVerb
 from reconciler.core.plans.planner import PlanInputs, make_plan
@@ -228,3 +229,42 @@ def test_a_completed_batch_that_is_still_open_is_never_trusted_unread() -> None:
     record = known(A, stage=Stage.COMPLETED)
     assert not is_as_recorded(record, observed())
     assert is_as_recorded(record, observed(status="loaded"))
+
+
+@pytest.mark.parametrize(
+    ("made_for", "status", "action", "verbs"),
+    [
+        ((A, B), "loading", Action.ADOPT, ()),
+        ((), "loading", Action.ADOPT, ()),  # no tag: nothing speaks against it
+        (
+            (A,),
+            "loading",
+            Action.REPLACE,
+            (WithdrawVerb.ABORT,),
+        ),  # whoever made it may still fill it
+        ((A2, B), "loading", Action.REPLACE, (WithdrawVerb.ABORT,)),
+        ((A, B), "success", Action.ADOPT, ()),
+        ((A2, B), "success", Action.REPLACE, ()),
+    ],
+)
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_batch_that_another_run_made_for_other_files_is_not_filled(
+    made_for: tuple[File, ...], status: str, action: Action, verbs: tuple[WithdrawVerb, ...], *, chosen: bool
+) -> None:
+    """Lost by its record, or recorded when this run's own gave way to it."""
+    there = observed(status=status, tags=content_tag(made_for))
+    plan = plan_of([wanted(A, B)], [replace(known(), rivals=("X",))] if chosen and status == "loading" else [], [there])
+    change = only(plan)
+    if action is Action.REPLACE:
+        assert (change.action, tuple(each.verb for each in change.withdraw)) == (action, verbs)
+        assert change.predecessors == (() if verbs else ("B1",))
+        assert change.uploads == (A, B)
+    else:
+        assert not change.withdraw
+        assert not change.predecessors
+
+
+def test_the_tag_of_a_content_says_names_and_bytes() -> None:
+    tags = [content_tag(each) for each in ([A], [A2], [A._replace(name="b.json")], [A, B])]
+    assert len({str(tag) for tag in tags}) == len(tags)
+    assert content_tag([]) == {}
