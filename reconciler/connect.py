@@ -13,15 +13,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.core.errors import StateCorrupt, StoreFailed, Unauthorized
+import httpx
+
+from reconciler.core.errors import StoreFailed, Unauthorized
 from reconciler.core.pace import DEFAULT, Pace
 from reconciler.platform import Retries, Timing, open_platform
 from reconciler.settings import ReadyToken, Redactor, Secret, read_credentials, read_endpoints
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-    import httpx
 
     from reconciler.core.manifests.project import Environment
     from reconciler.ports import Platform
@@ -68,49 +68,64 @@ def connector(
 
 def _embedded(declared: Declared, state: Path, stack: ExitStack) -> httpx.AsyncBaseTransport:
     """Start the embedded emulator: it keeps its data beside the state file and has the declared datasets."""
-    from sqlite3 import OperationalError
-
     from reconciler.emulator import Emulator, World
 
     data = state.with_suffix(".emulator")
-    stack.enter_context(_damage_told(data))
-    try:
-        _refuse_links(data)
+    with _data_told(data):
+        check_data(data)
         data.parent.mkdir(parents=True, exist_ok=True)
-        return stack.enter_context(Emulator(data, world=World(datasets=declared.datasets))).transport()
-    except (OSError, OperationalError) as error:
-        raise StoreFailed(
-            f"the embedded emulator cannot use `{data}`: {error}",
-            hint="make the state folder writable, and put no link, folder or pipe in the file's place",
-        ) from error
-    except ValueError as error:
-        raise _unreadable(data, error) from error
+        try:
+            emulator = stack.enter_context(Emulator(data, world=World(datasets=declared.datasets)))
+        except ValueError as error:
+            raise _unreadable(data, error) from error
+    return _Embedded(emulator.transport(), data)
+
+
+class _Embedded(httpx.AsyncBaseTransport):
+    """The way to the embedded emulator. What happens to its data on the disk ends a run, as a failing disk does."""
+
+    def __init__(self, emulator: httpx.AsyncBaseTransport, data: Path) -> None:
+        self._emulator, self._data = emulator, data
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with _data_told(self._data):
+            return await self._emulator.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._emulator.aclose()
 
 
 @contextmanager
-def _damage_told(data: Path) -> Iterator[None]:
-    """Translate what SQLite says of data that is damaged, then or later."""
-    from sqlite3 import Error
+def _data_told(data: Path) -> Iterator[None]:
+    """Turn what the system and SQLite say of the emulator's data into `StoreFailed`."""
+    from sqlite3 import Error, OperationalError
 
     try:
         yield
+    except (OSError, OperationalError) as error:
+        raise StoreFailed(
+            f"the embedded emulator cannot use `{data}`: {error}",
+            hint="make the state folder writable, with free space, and leave the file's place to the emulator",
+        ) from error
     except Error as error:
         raise _unreadable(data, error) from error
 
 
-def _unreadable(data: Path, error: Exception) -> StateCorrupt:
-    return StateCorrupt(
+def _unreadable(data: Path, error: Exception) -> StoreFailed:
+    return StoreFailed(
         f"the embedded emulator cannot read its data: {error}", hint=f"remove `{data}`: it starts anew then"
     )
 
 
-def _refuse_links(data: Path) -> None:
-    """Raise `OSError` for a link in place of anything that the emulator or SQLite would open; they follow links."""
+def check_data(data: Path) -> None:
+    """Raise `OSError` unless the emulator can use the place: it and SQLite would follow links, and open a device."""
     names = [data.with_name(f"{data.name}{suffix}") for suffix in ("", "-wal", "-shm", "-journal", ".files")]
     kept = (Path(top) / name for top, folders, files in os.walk(names[-1]) for name in (*folders, *files))
     for path in chain(names, kept):
         if path.is_symlink():
-            raise OSError(errno.ELOOP, f"`{path}` is a symbolic link, and links are not followed")
+            raise OSError(errno.ELOOP, "it is a symbolic link, and links are not followed", str(path))
+    if data.exists() and not data.is_file():
+        raise OSError(errno.EINVAL, "it is not a file", str(data))
 
 
 @asynccontextmanager

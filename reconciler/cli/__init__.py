@@ -148,7 +148,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is not None:
             raise
-        Console().err([f"{UNWRITTEN}{error.strerror}"])  # those texts go to no console
+        console = Console()  # those texts go to none
+        console.err([f"{UNWRITTEN}{error.strerror}"])
+        console.out([])  # what is left of them would be written, and fail, once more when Python ends
         return ExitCode.ERROR
     return code if isinstance(code, int) else ExitCode.OK
 

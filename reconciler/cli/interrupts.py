@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.apply.run import Stop
 from reconciler.core.errors import ExitCode
+from reconciler.storage.disk import store_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -26,7 +27,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]) -> Result:
-    """Run the coroutine. Raises `KeyboardInterrupt` if it was interrupted before anything was under way."""
+    """Run the coroutine. Raises `KeyboardInterrupt` if it was interrupted before anything was under way.
+
+    Raises `StoreFailed` where the operating system refuses what no step expects.
+    """
     results: list[Result] = []
 
     # It returns nothing: at its end, `signal.signal` computes the repr of asyncio's task, and that includes the result.
@@ -39,6 +43,8 @@ def run_interruptible(start: Callable[[Stop], Coroutine[object, object, Result]]
         asyncio.run(main())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+    except OSError as error:  # of what no step expects: all file descriptors are used up, say
+        raise store_failed(error, "running") from error
     return results[0]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.cli.invocation import Invocation
     from reconciler.core.errors import ReconcilerError
     from reconciler.core.plans.events import Event
@@ -80,18 +83,22 @@ class _JsonReporter:
 
         self.console = invocation.console
         self.stream = Stream(lambda: datetime.now(UTC))
-        self.console.out(self.stream.opening())
+        self.opening = self.stream.opening()
+        """Goes before the first lines: no stream begins without getting to its summary."""
 
     def show(self, plan: Plan) -> None:
-        self.console.out(self.stream.planned(plan))
+        self._out(self.stream.planned(plan))
 
     def listen(self, event: Event) -> None:
-        self.console.out(self.stream.event(event))
+        self._out(self.stream.event(event))
 
     def finish(self, done: Applied, error: ReconcilerError | None = None) -> None:
         from reconciler.core.plans.events import Account
 
-        self.console.out(self.stream.closing(done.account or Account(), error))
+        self._out(self.stream.closing(done.account or Account(), error))
 
     def not_begun(self, error: ReconcilerError | None) -> None:
-        self.console.out(self.stream.not_begun(error))
+        self._out(self.stream.not_begun(error))
+
+    def _out(self, lines: Iterator[str]) -> None:
+        self.console.out(chain(self.opening, lines))

@@ -30,10 +30,13 @@ def emulator(port: int, data: Path | None, faults: Path | None, datasets: tuple[
     """Serve the AEP API on loopback until interrupted."""
     from sqlite3 import Error
 
+    from reconciler.connect import check_data
     from reconciler.emulator import FaultsInvalid
     from reconciler.emulator.server import run_server
 
     try:
+        if data is not None:
+            check_data(data)
         run_server(port=port, data=data, faults=faults, datasets=datasets, ready=_ready)
     except ModuleNotFoundError as error:
         raise SettingsInvalid(

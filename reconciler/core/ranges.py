@@ -24,6 +24,9 @@ MOST_RANGES = 100
 SHORTEST_RANGE = 3
 """Fewer addresses are listed one by one."""
 
+GAPS = ", with gaps"
+"""Says that a range names only its ends. No address holds a blank."""
+
 _DATE_LENGTH = len("2026-01-01")
 _NUMBERED = re.compile(r"(.*?)(\d{1,9})\Z")
 
@@ -61,7 +64,7 @@ def _at_most(prefix: str, keys: list[str]) -> list[AddressRange]:
         found.append(each)
         if len(found) > MOST_RANGES:
             first = f"{prefix}/{keys[0]}"
-            return [AddressRange(f"{first} … {keys[-1]} ({len(keys)}, with gaps)", first, len(keys))]
+            return [AddressRange(f"{first} … {keys[-1]} ({len(keys)}{GAPS})", first, len(keys))]
     return found
 
 
@@ -111,7 +114,7 @@ def _dimension(values: list[str]) -> str:
     for run in runs(values):
         shown += run if len(run) < SHORTEST_RANGE else [f"{run[0]} … {run[-1]}"]
         if len(shown) > MOST_RANGES:
-            return f"{{{values[0]} … {values[-1]}, with gaps}}"
+            return f"{{{values[0]} … {values[-1]}{GAPS}}}"
     return "{" + ", ".join(shown) + "}"
 
 

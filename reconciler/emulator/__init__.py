@@ -23,16 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.emulator.behaviour import (
-    ActionBody,
     Behaviour,
-    Duplicates,
-    Look,
-    Misnamed,
     Outcome,
-    ReplayEcho,
-    Retirement,
-    TagForm,
-    TagPatch,
 )
 from reconciler.emulator.faultfile import FaultsInvalid, load_faults, parse_faults
 from reconciler.emulator.faults import (
@@ -57,12 +49,10 @@ if TYPE_CHECKING:
     from reconciler.emulator.transport import EmulatorTransport
 
 __all__ = [
-    "ActionBody",
     "Answer",
     "Behaviour",
     "Body",
     "Cut",
-    "Duplicates",
     "Effect",
     "Emulator",
     "EmulatorTransport",
@@ -72,15 +62,9 @@ __all__ = [
     "FaultsInvalid",
     "Lag",
     "Latency",
-    "Look",
     "Loss",
-    "Misnamed",
     "Moment",
     "Outcome",
-    "ReplayEcho",
-    "Retirement",
-    "TagForm",
-    "TagPatch",
     "Truncate",
     "World",
     "load_faults",

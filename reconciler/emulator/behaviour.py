@@ -9,25 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 DAY_MS = 86_400_000
-
-
-class Duplicates(StrEnum):
-    """The answer to a second batch with an external id that the organisation already has (aep-api.md §4, E12)."""
-
-    ACCEPT = "accept"
-    REJECT_409 = "reject409"
-    REJECT_400 = "reject400"
-
-
-class ActionBody(StrEnum):
-    """The body of a successful action or PUT (aep-api.md §5.3, E33)."""
-
-    EMPTY = "empty"
-    ONE = "one"
-    OBJECT = "object"
 
 
 class Outcome(StrEnum):
@@ -47,64 +31,24 @@ class Outcome(StrEnum):
     """`retrying`, then `stalled` for ever."""
 
 
-class Retirement(StrEnum):
-    """When the predecessors of a replay turn `inactive` (E17)."""
-
-    ON_CREATE = "create"
-    ON_COMPLETE = "complete"
-    ON_SUCCESS = "success"
-
-
-class ReplayEcho(StrEnum):
-    """How Catalog shows the predecessors of a replay, and so which ones retire (aep-api.md §16.1: none published)."""
-
-    PLAIN = "plain"
-    DOLLAR = "dollar"
-    """As they were sent: nothing retires."""
-    NONE = "none"
-    FOREIGN = "foreign"
-    """Ids of nobody."""
-
-
-class TagForm(StrEnum):
-    """What becomes of the values of a tag that a caller writes (aep-api.md §16.1)."""
-
-    AS_SENT = "as-sent"
-    SORTED = "sorted"
-    UNIQUE = "unique"
-    TRIMMED = "trimmed"
-    LOWER = "lower"
-    REWRITTEN = "rewritten"
-    """`_` in the place of each `:`."""
-
-
-class TagPatch(StrEnum):
-    """What a `PATCH` does with the tags of a batch that it does not name (aep-api.md §16.1)."""
-
-    REPLACE = "replace"
-    MERGE = "merge"
-    IGNORE = "ignore"
-    """200, and no tag changes."""
-
-
-class Misnamed(StrEnum):
-    """What the 201 of a create tells wrongly."""
-
-    NOTHING = "nothing"
-    DATASET = "dataset"
-    EXTERNAL_ID = "external-id"
-    ID = "id"
-    """The id of the oldest batch of the sandbox in the place of the new one's."""
-
-
-class Look(StrEnum):
-    """Ways to look at batches through Catalog."""
-
-    LIST = "list"
-    BY_ID = "by-id"
-    BY_EXTERNAL_ID = "by-external-id"
-
-
+Duplicates: TypeAlias = Literal["accept", "reject409", "reject400"]
+"""The answer to a second batch with an external id that the organisation already has (aep-api.md §4, E12)."""
+ActionBody: TypeAlias = Literal["empty", "one", "object"]
+"""The body of a successful action or PUT (aep-api.md §5.3, E33)."""
+Retirement: TypeAlias = Literal["create", "complete", "success"]
+"""When the predecessors of a replay turn `inactive` (E17): once the replay itself is so far."""
+ReplayEcho: TypeAlias = Literal["plain", "dollar", "none", "foreign"]
+"""How Catalog shows the predecessors of a replay, and so which ones retire (aep-api.md §16.1: none published).
+`dollar`: as they were sent, and nothing retires; `foreign`: ids of nobody."""
+TagForm: TypeAlias = Literal["as-sent", "sorted", "unique", "trimmed", "lower", "rewritten"]
+"""What becomes of the values of a tag that a caller writes (aep-api.md §16.1); `rewritten`: `_` for each `:`."""
+TagPatch: TypeAlias = Literal["replace", "merge", "ignore"]
+"""What a `PATCH` does with the tags that it does not name (aep-api.md §16.1); `ignore`: 200, and no tag changes."""
+Misnamed: TypeAlias = Literal["nothing", "dataset", "external-id", "id"]
+"""What the 201 of a create tells wrongly; `id`: that of the oldest batch of the sandbox."""
+Look: TypeAlias = Literal["list", "by-id", "by-external-id"]
+"""Ways to look at batches through Catalog."""
+LOOKS: Final[frozenset[Look]] = frozenset(("list", "by-id", "by-external-id"))
 PERCENT_FIELDS: Final = ("partialIngestionPercent", "partialIngestionPercentage")
 """Both spellings of Adobe's pages (aep-api.md §13)."""
 
@@ -114,7 +58,7 @@ class Behaviour:
     """One reading of the API. Times are milliseconds unless a name says otherwise."""
 
     # creation
-    duplicate_external_id: Duplicates = Duplicates.ACCEPT
+    duplicate_external_id: Duplicates = "accept"
     unknown_dataset_status: Literal[400, 404] = 404
     unknown_sandbox_status: Literal[400, 401, 403, 404] = 403
     reject_reserved_tags: bool = False
@@ -123,13 +67,13 @@ class Behaviour:
     """Adobe's response schema lacks `externalId`; its examples have it (aep-api.md §3.2)."""
     creations_per_minute: int | None = None
     """Per client; beyond it 429 (E42). None: unlimited, since AEP's own 2,000 (§9) would slow every test."""
-    created_misnames: Misnamed = Misnamed.NOTHING
+    created_misnames: Misnamed = "nothing"
     heeded_percent_fields: frozenset[str] = frozenset(PERCENT_FIELDS)
     """Spellings of the share of bad rows that are taken; by another one it is 0 (aep-api.md §13)."""
     heeds_error_diagnostics: bool = True
     visibility_lag_ms: int = 0
     """How long Catalog does not show a new batch (E18)."""
-    lagging_looks: frozenset[Look] = frozenset(Look)
+    lagging_looks: frozenset[Look] = LOOKS
     """The ways to look for which that is so, whether it comes from here or from the fault `Lag`."""
     date_skew_ms: int = 0
     """How far the `Date` of answers is ahead of the times in them."""
@@ -141,8 +85,8 @@ class Behaviour:
     """Read an undeclared query parameter as a property filter; otherwise ignore it (§8.3)."""
     patch_allowed: bool = True
     """Whether a customer may change a batch through Catalog at all (aep-api.md §8.7); otherwise 403."""
-    tag_form: TagForm = TagForm.AS_SENT
-    patch_tags: TagPatch = TagPatch.REPLACE
+    tag_form: TagForm = "as-sent"
+    patch_tags: TagPatch = "replace"
     reject_read_only: bool = False
     """Answer 400 to a change of `externalId` and the like (E24); otherwise ignore it."""
     quoted_etag: bool = False
@@ -152,7 +96,7 @@ class Behaviour:
     # lifecycle
     success_word: Literal["success", "active"] = "success"
     failure_word: Literal["failed", "failure"] = "failed"
-    action_body: ActionBody = ActionBody.EMPTY
+    action_body: ActionBody = "empty"
     complete_has_effect: bool = True
     """Whether COMPLETE does something, or only answers 200."""
     wrong_state_status: Literal[400, 409] = 400
@@ -171,8 +115,8 @@ class Behaviour:
     most_files: int = 25_000
     most_bytes: int = 2**40
     """A batch that is completed with more ends as `Outcome.GUARDRAIL` (aep-api.md §9, §16.1)."""
-    retire_predecessors: Retirement = Retirement.ON_SUCCESS
-    replay_echo: ReplayEcho = ReplayEcho.PLAIN
+    retire_predecessors: Retirement = "success"
+    replay_echo: ReplayEcho = "plain"
     abandon_after_ms: int | None = None
     """How long a batch may stay `loading` (E36); Adobe publishes no figure. None: for ever."""
     collect_after_ms: int | None = DAY_MS

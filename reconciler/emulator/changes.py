@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.behaviour import TagPatch
 from reconciler.emulator.creation import formed, read_tags
 from reconciler.emulator.exchange import JSON, JSON_PATCH, read_json
 from reconciler.emulator.objects import dump
@@ -45,11 +44,11 @@ def read_changes(call: Call, batch: BatchObject, *, method: str, reject_read_onl
 def tags_after(tags: dict[str, list[str]], written: dict[str, list[str]], behaviour: Behaviour) -> dict[str, list[str]]:
     """Return the tags of a batch after others were written."""
     match behaviour.patch_tags:
-        case TagPatch.IGNORE:
+        case "ignore":
             return tags
-        case TagPatch.MERGE:
+        case "merge":
             return tags | formed(written, behaviour.tag_form)
-        case TagPatch.REPLACE:
+        case "replace":
             return formed(written, behaviour.tag_form)
 
 

@@ -42,9 +42,7 @@ class Origin:
     """Epoch milliseconds."""
 
 
-def read_creation(
-    body: JsonObject, *, reject_reserved_tags: bool, replay_echo: ReplayEcho = ReplayEcho.PLAIN
-) -> Creation:
+def read_creation(body: JsonObject, *, reject_reserved_tags: bool, replay_echo: ReplayEcho = "plain") -> Creation:
     """Check the body. Unknown fields are ignored (E16); raises `Problem` 400."""
     return Creation(
         dataset=_text(body, "datasetId", required=True) or "",
@@ -172,12 +170,12 @@ def formed(tags: Mapping[str, list[str]], form: TagForm) -> dict[str, list[str]]
 
 
 FORMS: Final[Mapping[TagForm, Callable[[list[str]], list[str]]]] = {
-    TagForm.AS_SENT: list,
-    TagForm.SORTED: sorted,
-    TagForm.UNIQUE: lambda values: list(dict.fromkeys(values)),
-    TagForm.TRIMMED: lambda values: [value.strip() for value in values],
-    TagForm.LOWER: lambda values: [value.lower() for value in values],
-    TagForm.REWRITTEN: lambda values: [value.replace(":", "_") for value in values],
+    "as-sent": list,
+    "sorted": sorted,
+    "unique": lambda values: list(dict.fromkeys(values)),
+    "trimmed": lambda values: [value.strip() for value in values],
+    "lower": lambda values: [value.lower() for value in values],
+    "rewritten": lambda values: [value.replace(":", "_") for value in values],
 }
 
 
@@ -187,7 +185,7 @@ def _replay(value: Json, echo: ReplayEcho) -> Replay | None:
     if not isinstance(value, dict):
         raise service(400, "replay must be an object")
     replay: Replay = {"predecessorListingType": "IMMEDIATE"}
-    if "predecessors" in value and echo is not ReplayEcho.NONE:
+    if "predecessors" in value and echo != "none":
         replay["predecessors"] = _echoed(value["predecessors"], echo)
     if "predecessorsByExternalId" in value:
         replay["predecessorsByExternalId"] = _references(value["predecessorsByExternalId"])
@@ -199,9 +197,9 @@ def _replay(value: Json, echo: ReplayEcho) -> Replay | None:
 def _echoed(value: Json, echo: ReplayEcho) -> list[str]:
     bare = _references(value)
     match echo:
-        case ReplayEcho.DOLLAR:
+        case "dollar":
             return [f"${each}" for each in bare]
-        case ReplayEcho.FOREIGN:
+        case "foreign":
             return [f"{each[:-4]}0000" for each in bare]
         case _:
             return bare

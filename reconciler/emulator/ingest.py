@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.emulator.behaviour import ActionBody, Misnamed
 from reconciler.emulator.creation import as_heeded, read_creation
 from reconciler.emulator.exchange import Reply, json_reply, read_json_object
 from reconciler.emulator.lifecycle import Action
@@ -31,13 +30,13 @@ def create(lake: Lake, call: Call) -> Reply:
 def _misnamed(lake: Lake, stored: Stored) -> dict[str, object]:
     """Return what the answer to a create tells wrongly."""
     match lake.behaviour.created_misnames:
-        case Misnamed.NOTHING:
+        case "nothing":
             return {}
-        case Misnamed.DATASET:
+        case "dataset":
             return {"relatedObjects": [{"type": "dataSet", "id": "0" * 24}]}
-        case Misnamed.EXTERNAL_ID:
+        case "external-id":
             return {"externalId": f"not-{stored.object['externalId']}"}
-        case Misnamed.ID:
+        case "id":
             return {"id": lake.store.read("WHERE scope = ? ORDER BY n LIMIT 1", (stored.scope,))[0].id}
 
 
@@ -59,9 +58,9 @@ def read_action(call: Call) -> Action:
 def accepted(lake: Lake, value: object, status: int = 200) -> Reply:
     """Reply to an action or an upload: nothing, `1` or the object (E33)."""
     match lake.behaviour.action_body:
-        case ActionBody.EMPTY:
+        case "empty":
             return Reply(status)
-        case ActionBody.ONE:
+        case "one":
             return json_reply(1, status)
-        case ActionBody.OBJECT:
+        case "object":
             return json_reply(value, status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.behaviour import Behaviour, Duplicates, Look, Outcome, Retirement
+from reconciler.emulator.behaviour import Behaviour, Outcome
 from reconciler.emulator.creation import Origin, formed, new_batch
 from reconciler.emulator.files import Files
 from reconciler.emulator.lifecycle import (
@@ -103,7 +103,7 @@ class Lake:
         return (
             stored is not None
             and stored.scope == self.store.scope(caller.org, caller.sandbox)
-            and not (Look.BY_ID in self.behaviour.lagging_looks and self.store.is_hidden(stored))
+            and not ("by-id" in self.behaviour.lagging_looks and self.store.is_hidden(stored))
         )
 
     def create(self, caller: Caller, creation: Creation, *, lag_ms: int = 0) -> Stored:
@@ -116,7 +116,7 @@ class Lake:
     def add(self, caller: Caller, creation: Creation, *, lag_ms: int = 0) -> Stored:
         """Create a batch without any check."""
         stored = self.store.add(self._stored(caller, creation), hidden_until=self._hidden_until(lag_ms))
-        if self.behaviour.retire_predecessors is Retirement.ON_CREATE:
+        if self.behaviour.retire_predecessors == "create":
             self._retire_predecessors(stored, at=stored.object["created"])
         return stored
 
@@ -145,10 +145,10 @@ class Lake:
             raise service(self.behaviour.unknown_dataset_status, f"dataset {dataset} not found")
 
     def _check_external_id(self, caller: Caller, external_id: str | None) -> None:
-        if external_id is None or self.behaviour.duplicate_external_id is Duplicates.ACCEPT:
+        if external_id is None or self.behaviour.duplicate_external_id == "accept":
             return
         if self.store.with_external_id(external_id, caller.org):
-            status = 409 if self.behaviour.duplicate_external_id is Duplicates.REJECT_409 else 400
+            status = 409 if self.behaviour.duplicate_external_id == "reject409" else 400
             raise service(status, f"externalId {external_id} is taken")
 
     def _hidden_until(self, lag_ms: int) -> int | None:
@@ -177,7 +177,7 @@ class Lake:
             outcome = Outcome.EMPTY
         if len(sizes) > self.behaviour.most_files or sum(sizes) > self.behaviour.most_bytes:
             outcome = Outcome.GUARDRAIL
-        if self.behaviour.retire_predecessors is Retirement.ON_COMPLETE:
+        if self.behaviour.retire_predecessors == "complete":
             self._retire_predecessors(stored, at=at)
         steps = promotion(outcome, self.behaviour)
         return self.set_status(replace(stored, outcome=outcome), "loaded", at=at, user=user, steps=steps)
@@ -202,7 +202,7 @@ class Lake:
         scheduled = replace(stored, steps=coming, due=_due(at, coming))
         after = self.change(scheduled, self._details(stored, status, at), user=user, at=at)
         newly_done = phase(status) is Phase.DONE and phase(stored.object["status"]) is not Phase.DONE
-        if newly_done and self.behaviour.retire_predecessors is Retirement.ON_SUCCESS:
+        if newly_done and self.behaviour.retire_predecessors == "success":
             self._retire_predecessors(after, at=at)
         return after
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.emulator.behaviour import Look
+from reconciler.emulator.behaviour import LOOKS, Look
 from reconciler.emulator.patterns import glob
 from reconciler.emulator.query import Fragment
 
@@ -33,7 +33,7 @@ class Statement:
     parameters: tuple[object, ...]
 
 
-def statement(query: Query, scope: int, lagging: Collection[Look] = frozenset(Look)) -> Statement:
+def statement(query: Query, scope: int, lagging: Collection[Look] = LOOKS) -> Statement:
     """Choose the index: by id, by external id, by tag, by dataset, else by sandbox.
 
     The statement names it: without statistics, SQLite's planner may choose to read a whole sandbox. A query by tag
@@ -56,8 +56,8 @@ def statement(query: Query, scope: int, lagging: Collection[Look] = frozenset(Lo
 
 def _look(query: Query) -> Look:
     if "id" in query.wanted:
-        return Look.BY_ID
-    return Look.BY_EXTERNAL_ID if "external_id" in query.wanted else Look.LIST
+        return "by-id"
+    return "by-external-id" if "external_id" in query.wanted else "list"
 
 
 def _index(query: Query) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookiejar import CookieJar
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -83,22 +83,15 @@ async def open_platform(
 
 
 def _checked_url(name: str, text: str) -> str:
-    """Return the URL of a service, whose host can be looked up. Raises `SettingsInvalid`."""
+    """Return the URL of a service, whose host can be looked up and is what it looks like. Raises `SettingsInvalid`."""
     url = check_url(name, text)
-    written = urlsplit(url).hostname
-    try:
-        host = httpx.URL(url).host  # reads the Punycode of `xn--`
-    except (ValueError, httpx.InvalidURL):
-        raise SettingsInvalid(
-            f"`{name}` has a host that cannot be one: `{written}`",
-            hint="compare it with the host that your organisation uses, letter by letter",
-        ) from None
-    if not host.isascii():
-        raise SettingsInvalid(
-            f"`{name}` has a host with letters that can look like others: `{written}` is {host!a}",
-            hint="no host of AEP has them, and the credential goes there: give a host of plain letters and digits",
-        )
-    return url
+    with suppress(ValueError, httpx.InvalidURL):
+        if httpx.URL(url).host.isascii():  # reads the Punycode of `xn--`
+            return url
+    raise SettingsInvalid(
+        f"`{name}` has a host that none of AEP can have: `{urlsplit(url).hostname}`",
+        hint="the credential goes there: compare it, letter by letter, with the host that your organisation uses",
+    )
 
 
 def _clients(parallelism: int, urls: Iterable[str], redactor: Redactor) -> list[httpx.AsyncClient]:

@@ -67,7 +67,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> tuple[Answer, Unrea
     try:
         body = await read_bounded(response, max_bytes if matters else LARGEST_EXPLANATION)
     except Unreadable as error:
-        problem = error if matters else None
+        # Its traceback would keep the body in memory, try after try.
+        problem = error.with_traceback(None) if matters else None
     except httpx.HTTPError as error:
         problem = Unreadable(f"the body broke off ({type(error).__name__})") if matters else None
     return Answer(response.status_code, response.headers, body), problem

@@ -16,6 +16,7 @@ a manifest becomes a workflow command.
 from __future__ import annotations
 
 import unicodedata
+from posixpath import normpath
 from typing import TYPE_CHECKING
 
 from reconciler.core.diagnostics import Severity
@@ -86,7 +87,7 @@ def _annotation(diagnostic: Diagnostic, below: str) -> str:
     properties: dict[str, str | int] = {}
     if span is not None:
         properties = {
-            "file": f"{below}{span.file}",
+            "file": normpath(f"{below}{span.file}"),  # a folder named by `..` may stand in it
             "line": span.line,
             "col": span.column,
             "endColumn": span.end_column,

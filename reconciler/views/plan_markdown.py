@@ -84,7 +84,9 @@ def render_plan(plan: Plan) -> str:
     comment.add(f"<!-- reconciler:plan:{marker} -->\n")
     comment.add(f"### Plan for {for_markdown(who.environment)} of {for_markdown(who.project)}\n\n")
     comment.add(f"**{summary_line(plan)}**\n\nDigest: `{plan.digest}`\n")
-    _withdrawals(comment, list(filter(withdraws, plan.changes)))
+    gone = list(filter(withdraws, plan.changes))
+    title = "Batches that go: deleted, replaced or withdrawn"
+    _open_section(comment, title, len(gone), _withdrawn(gone), comment.room() - LEFT_BY_WITHDRAWALS)
     _findings(comment, "Conflicts, for a person to settle", conflicts(plan), len(plan.conflicts))
     _findings(comment, "Changed outside of the manifests", drift(plan), len(plan.drift))
     notes, comment.notes = comment.notes, ""
@@ -93,33 +95,29 @@ def render_plan(plan: Plan) -> str:
     return "".join(comment.parts)
 
 
-def _withdrawals(comment: _Comment, changes: list[Change]) -> None:
-    """Open, not folded, and address by address as long as there is room."""
-    if not changes:
-        return
-    body = _CodeBlock(comment.room() - LEFT_BY_WITHDRAWALS)
-    left = 0
-    for _, some in by_dataset(changes):
-        for row in rows(some):
-            left += sum(1 for label in _labels(row) if not body.take([label]))
-            for note in _notes(row):
-                body.take([note])
-    comment.add(f"\n**Batches that go: deleted, replaced or withdrawn** ({len(changes)})\n\n{body.text('diff')}")
-    if left:
-        comment.add(f"\n… and {left} more of these. {SEE_ALL}\n")
-
-
-def _findings(comment: _Comment, title: str, blocks: Iterator[list[str]], count: int) -> None:
+def _open_section(comment: _Comment, title: str, count: int, blocks: Iterator[list[str]], room: int) -> None:
+    """Blocks of lines that are not folded, as many as there is room for."""
     if not count:
         return
-    body = _CodeBlock(min(SHARE_OF_FINDINGS, comment.room() // 2))
-    left = 0
-    for head, *notes in blocks:
-        if not body.take([f"! {head}", *(f"      {note}" for note in notes)]):
-            left += 1
+    body = _CodeBlock(room)
+    left = sum(1 for block in blocks if not body.take(block))
     comment.add(f"\n**{title}** ({count})\n\n{body.text('diff')}")
     if left:
         comment.add(f"\n… and {left} more of these. {SEE_ALL}\n")
+
+
+def _withdrawn(changes: list[Change]) -> Iterator[list[str]]:
+    """A block for each label, so that as many as possible are named; the notes of a row are with its last one."""
+    for _, some in by_dataset(changes):
+        for row in rows(some):
+            *labels, last = _labels(row)
+            yield from ([label] for label in labels)
+            yield [last, *_notes(row)]
+
+
+def _findings(comment: _Comment, title: str, blocks: Iterator[list[str]], count: int) -> None:
+    marked = ([f"! {head}", *(f"      {note}" for note in notes)] for head, *notes in blocks)
+    _open_section(comment, title, count, marked, min(SHARE_OF_FINDINGS, comment.room() // 2))
 
 
 def _changes(comment: _Comment, others: list[Change]) -> None:

@@ -15,7 +15,7 @@ from reconciler.core.address import keys_of, split
 from reconciler.core.batch import Spec
 from reconciler.core.plans.attributes import Facts, attributes_of, changed
 from reconciler.core.plans.plan import Action, Reason, WithdrawVerb
-from reconciler.core.ranges import address_ranges
+from reconciler.core.ranges import GAPS, address_ranges
 from reconciler.views.amounts import amount, counted
 from reconciler.views.escape import LONGEST_OF_MANY, for_terminal
 
@@ -31,7 +31,10 @@ WITHDRAWS = {WithdrawVerb.ABORT: "aborts", WithdrawVerb.REVERT: "reverts", Withd
 """What is said of a batch that goes; one that is gone is not told again."""
 
 MOST_NAMED = 3
-"""Up to so many addresses, a row lists each with its batch; where batches go, always."""
+"""Up to so many addresses, a row lists each with its batch."""
+
+MOST_LISTED = 100
+"""Up to so many addresses whose batches go, a row lists each; of more, it names them in ranges."""
 
 MOST_IN_A_NOTE = 50
 """Ids that one note names, and attributes that one row shows; more are counted."""
@@ -100,9 +103,22 @@ def _labels(group: list[Change]) -> list[str]:
     if len(group) <= MOST_NAMED:
         return [_named(change) for change in group]
     if withdraws(group[0]):
-        return [_named(change) + _others(change) for change in group]
+        return _all_named(group)
     if group[0].previous_address is not None:
         return [_moved_range(group)]
+    return _in_ranges(group)
+
+
+def _all_named(group: list[Change]) -> list[str]:
+    """Every address whose batch goes; of many, those with nothing more to say in ranges, but in none with gaps."""
+    with_others = [_named(change) + others for change in group if (others := _others(change))]
+    labels = with_others + _in_ranges([change for change in group if not _others(change)])
+    if len(group) <= MOST_LISTED or any(GAPS in label for label in labels):
+        return [_named(change) + _others(change) for change in group]
+    return labels
+
+
+def _in_ranges(group: list[Change]) -> list[str]:
     at = {change.address: change for change in group}
     return [_named(at[each.first]) if each.count == 1 else each.text for each in address_ranges(list(at))]
 

@@ -72,6 +72,12 @@ def test_nothing_that_approves(local: Project, arguments: list[str], monkeypatch
     assert len(diagnostics(said)) == 1
 
 
+@pytest.mark.parametrize("flags", [["--replace", "no address"], ["--destroy", "--refresh-only"]])
+def test_flags_that_are_wrong_begin_no_stream(local: Project, flags: list[str]) -> None:
+    said = local("apply", "--auto-approve", "--format", "json", *flags)
+    assert (said.code, said.out) == (64, ""), said.text
+
+
 def test_an_account_that_cannot_be_written(local: Project) -> None:
     said = local("apply", "--auto-approve", "--format", "json", "--markdown", str(local.root / "no" / "such.md"))
     assert said.code == 1, said.text

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+from reconciler.cli.interrupts import run_interruptible
+from reconciler.core.errors import StoreFailed
+
+if TYPE_CHECKING:
+    from reconciler.apply.run import Stop
 
 STRUCK = """
 import asyncio, os, sys
@@ -38,3 +47,12 @@ def test_what_goes_wrong_unnoticed_without_a_signal_is_still_told() -> None:
     code = code.replace("await asyncio.sleep(5)", "await asyncio.sleep(0.1)").replace("works = ", "")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert "SystemError: odd" in ended.stderr
+
+
+def test_what_the_system_refuses_is_an_error_of_the_run_and_no_defect() -> None:
+    async def start(_: Stop) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.raises(StoreFailed, match="running failed") as caught:
+        run_interruptible(start)
+    assert caught.value.detail == "Too many open files"

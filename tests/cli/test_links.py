@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.cli.project import clean_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +100,19 @@ def test_damaged_data_of_the_embedded_emulator_is_said(project: Project, content
     assert said.code == 1, said.text
     assert "cannot read its data" in said.err
     assert "hint: remove" in said.err
+
+
+def test_a_disk_that_the_emulator_fills_in_the_middle_of_an_apply_ends_it_with_its_account(project: Project) -> None:
+    project.declare("{a: }")
+    line = f"ulimit -f 100; exec {sys.executable} -m reconciler -C {project.root} --env local apply --auto-approve"
+    env = clean_environment({"RECONCILER_SETTLE_TIMEOUT": "0"})
+    command = ["bash", "-c", f"{line} --format json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert ended.returncode == 1
+    assert "apply_start" in {line["type"] for line in lines}
+    assert lines[-1]["@message"].startswith("Apply broken off.")
+    assert any("the embedded emulator cannot use" in line["@message"] for line in lines if line["type"] == "diagnostic")
 
 
 @pytest.mark.parametrize("name", ["local.emulator", "local.jsonl", "local.journal", "local.lock"])

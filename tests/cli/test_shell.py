@@ -68,9 +68,9 @@ def local(project: Project) -> Project:
         ("$ME nonsense 2>&-", 64),
         ("$ME nonsense 2>/dev/full", 64),
         ("$ME state show no/thing 2>/dev/full", 1),
-        ("$ME --help >/dev/full", 1),
+        ("env -u PYTHONUNBUFFERED $ME --help >/dev/full", 1),
         ("$ME plan --help >&-", 0),
-        ("$ME --version >/dev/full", 1),
+        ("env -u PYTHONUNBUFFERED $ME --version >/dev/full", 1),
         ("$ME --version >&-", 0),
         ("$ME schema state >/dev/full", 1),
         ("$ME --help | true; exit ${PIPESTATUS[0]}", 0),
@@ -392,7 +392,8 @@ def test_annotations_name_files_from_the_top_of_the_repository(
         (b"garbage" * 100, "holds no data of an emulator"),
         (None, "cannot use `"),
         ("folder", "is a directory"),
-        ("pipe", ""),
+        ("pipe", "it is not a file"),
+        ("link", "links are not followed"),
     ],
 )
 def test_data_that_the_emulator_cannot_use(project: Project, content: bytes | str | None, said: str) -> None:
@@ -401,9 +402,12 @@ def test_data_that_the_emulator_cannot_use(project: Project, content: bytes | st
         path.parent.mkdir()
     if isinstance(content, bytes):
         path.write_bytes(content)
+    elif content == "link":
+        path.symlink_to(project.root / "elsewhere")
     elif content is not None:
         path.mkdir() if content == "folder" else os.mkfifo(path)
     found = project("emulator", "--port", "0", "--data", "data/x.db")
+    assert not (project.root / "elsewhere").exists()
     assert found.code in {1, 64}, found.text
     assert said in found.err
     assert "port" not in found.err

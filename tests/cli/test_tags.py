@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.emulator import Behaviour, Emulator, TagForm, TagPatch, World
+from reconciler.emulator import Behaviour, Emulator, World
 from tests.emulator.serving import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.emulator.behaviour import TagForm
     from tests.cli.project import Project
 
 FIRST = "{a: {tags: {Team: [' EMEA ', crm, a:b, crm], old: [x]}}}"
@@ -34,7 +35,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Behaviour], 
         yield behave
 
 
-@pytest.mark.parametrize("form", [TagForm.AS_SENT, TagForm.SORTED, TagForm.UNIQUE, TagForm.TRIMMED, TagForm.LOWER])
+@pytest.mark.parametrize("form", ["as-sent", "sorted", "unique", "trimmed", "lower"])
 def test_tags_that_aep_spells_otherwise_are_written_once(
     form: TagForm, project: Project, emulated: Callable[[Behaviour], Emulator]
 ) -> None:
@@ -58,9 +59,9 @@ def test_tags_that_aep_spells_otherwise_are_written_once(
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        (Behaviour(tag_form=TagForm.REWRITTEN), '"a_b"'),
-        (Behaviour(patch_tags=TagPatch.MERGE), "`old` is still there"),
-        (Behaviour(patch_tags=TagPatch.IGNORE), "where"),
+        (Behaviour(tag_form="rewritten"), '"a_b"'),
+        (Behaviour(patch_tags="merge"), "`old` is still there"),
+        (Behaviour(patch_tags="ignore"), "where"),
     ],
 )
 def test_tags_that_do_not_stick_are_told_once(

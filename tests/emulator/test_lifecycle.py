@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from reconciler.emulator import ActionBody, Behaviour, Outcome
+from reconciler.emulator import Behaviour, Outcome
+from reconciler.emulator.behaviour import ActionBody
 from reconciler.emulator.lifecycle import Action
 from tests.emulator.api import DATASET, IMPORT, T0, Api
 
@@ -115,13 +116,13 @@ def test_e32_complete_again_changes_nothing(api: Api) -> None:
 def test_e33_the_body_of_an_accepted_action(make_api: Callable[..., Api]) -> None:
     api = make_api()
     bodies = {}
-    for mode in ActionBody:
+    for mode in get_args(ActionBody):
         api.emulator.behaviour = Behaviour(action_body=mode)
         batch = api.create()
         bodies[mode] = (api.put(batch).content, api.act(batch, "COMPLETE"))
-    assert (bodies[ActionBody.EMPTY][0], bodies[ActionBody.EMPTY][1].content) == (b"", b"")
-    assert (bodies[ActionBody.ONE][0], bodies[ActionBody.ONE][1].content) == (b"1", b"1")
-    assert bodies[ActionBody.OBJECT][1].json()["status"] == "loaded"
+    assert (bodies["empty"][0], bodies["empty"][1].content) == (b"", b"")
+    assert (bodies["one"][0], bodies["one"][1].content) == (b"1", b"1")
+    assert bodies["object"][1].json()["status"] == "loaded"
 
 
 @pytest.mark.parametrize("content", [None, b""])

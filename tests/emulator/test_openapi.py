@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from reconciler.emulator import ActionBody, Behaviour, Outcome
+from reconciler.emulator import Behaviour, Outcome
 from tests.emulator.api import CATALOG, DATASET, IMPORT, Api
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def test_batches_in_catalog_whatever_became_of_them(
 
 @pytest.mark.parametrize("word", ["success", "active"])
 def test_accepted_actions(make_api: Callable[..., Api], specs: dict[str, Any], word: Any) -> None:
-    api = make_api(behaviour=Behaviour(action_body=ActionBody.OBJECT, success_word=word))
+    api = make_api(behaviour=Behaviour(action_body="object", success_word=word))
     batch = api.done()
     again = api.act(batch, "COMPLETE")
     assert again.json()["status"] == word
@@ -113,7 +113,7 @@ def test_accepted_actions(make_api: Callable[..., Api], specs: dict[str, Any], w
 
 
 def test_files(make_api: Callable[..., Api], specs: dict[str, Any]) -> None:
-    api = make_api(behaviour=Behaviour(action_body=ActionBody.OBJECT))
+    api = make_api(behaviour=Behaviour(action_body="object"))
     spec, path = specs["batch-ingestion"], "/batches/{batchId}/datasets/{datasetId}/files/{filePath}"
     batch = api.create()
     for _ in range(2):

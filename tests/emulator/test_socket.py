@@ -25,10 +25,8 @@ from reconciler.emulator import (
     Faults,
     FaultsInvalid,
     Latency,
-    Look,
     Loss,
     Moment,
-    TagForm,
     Truncate,
     World,
     serve,
@@ -235,8 +233,7 @@ def test_the_switches_are_set_as_json(served: tuple[Emulator, httpx.Client]) -> 
     emulator, client = served
     body = {"tag_form": "lower", "lagging_looks": ["list", "by-id"], "visibility_lag_ms": 5}
     assert client.put("/_emulator/behaviour", json=body).status_code == 200
-    looks = frozenset({Look.LIST, Look.BY_ID})
-    wanted = Behaviour(tag_form=TagForm.LOWER, lagging_looks=looks, visibility_lag_ms=5)
+    wanted = Behaviour(tag_form="lower", lagging_looks=frozenset(("list", "by-id")), visibility_lag_ms=5)
     assert emulator.behaviour == wanted
     for wrong in ('{"tag_form": "odd"}', '{"no_such": 1}', "[]", '{"step_ms": "soon"}', "no JSON"):
         assert client.put("/_emulator/behaviour", content=wrong).status_code == 400

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from reconciler.emulator import Behaviour, Look, Misnamed, Outcome, TagForm, TagPatch
+from reconciler.emulator import Behaviour, Outcome
+from reconciler.emulator.behaviour import LOOKS, Look, Misnamed, TagForm, TagPatch
 from tests.emulator.api import CATALOG, DATASET, IMPORT, T0, Api
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ WRITTEN = [" b:B ", "a", "a"]
 @pytest.mark.parametrize(
     ("form", "kept"),
     [
-        (TagForm.AS_SENT, WRITTEN),
-        (TagForm.SORTED, [" b:B ", "a", "a"]),
-        (TagForm.UNIQUE, [" b:B ", "a"]),
-        (TagForm.TRIMMED, ["b:B", "a", "a"]),
-        (TagForm.LOWER, [" b:b ", "a", "a"]),
-        (TagForm.REWRITTEN, [" b_B ", "a", "a"]),
+        ("as-sent", WRITTEN),
+        ("sorted", [" b:B ", "a", "a"]),
+        ("unique", [" b:B ", "a"]),
+        ("trimmed", ["b:B", "a", "a"]),
+        ("lower", [" b:b ", "a", "a"]),
+        ("rewritten", [" b_B ", "a", "a"]),
     ],
 )
 def test_the_form_in_which_tags_are_kept(make_api: Callable[..., Api], form: TagForm, kept: list[str]) -> None:
@@ -37,16 +38,16 @@ def test_the_form_in_which_tags_are_kept(make_api: Callable[..., Api], form: Tag
 
 
 def test_tags_that_come_back_sorted(make_api: Callable[..., Api]) -> None:
-    api = make_api(behaviour=Behaviour(tag_form=TagForm.SORTED))
+    api = make_api(behaviour=Behaviour(tag_form="sorted"))
     assert api.batch(api.create(tags={"team": ["b", "a"]}))["tags"]["team"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("patch", "kept"),
     [
-        (TagPatch.REPLACE, {"new": ["2"]}),
-        (TagPatch.MERGE, {"old": ["1"], "new": ["2"]}),
-        (TagPatch.IGNORE, {"old": ["1"]}),
+        ("replace", {"new": ["2"]}),
+        ("merge", {"old": ["1"], "new": ["2"]}),
+        ("ignore", {"old": ["1"]}),
     ],
 )
 def test_what_a_patch_does_with_the_tags_that_it_does_not_name(
@@ -57,7 +58,7 @@ def test_what_a_patch_does_with_the_tags_that_it_does_not_name(
     assert api.send("PATCH", f"{CATALOG}/{batch}", json={"tags": {"new": ["2"]}}).status_code == 200
     shown = api.batch(batch)["tags"]
     assert {name: shown[name] for name in ("old", "new") if name in shown} == kept
-    assert ("acp_producer" in shown) == (patch is not TagPatch.REPLACE)
+    assert ("acp_producer" in shown) == (patch != "replace")
 
 
 @pytest.mark.parametrize("field", ["partialIngestionPercent", "partialIngestionPercentage"])
@@ -70,7 +71,7 @@ def test_a_percentage_by_a_name_that_is_not_heeded_is_none(make_api: Callable[..
     assert tags["acp_enableErrorDiagnostics"] == ["false"]
 
 
-@pytest.mark.parametrize("misnamed", Misnamed)
+@pytest.mark.parametrize("misnamed", get_args(Misnamed))
 def test_what_the_answer_to_a_create_tells_wrongly(make_api: Callable[..., Api], misnamed: Misnamed) -> None:
     api = make_api()
     first = api.create(externalId="acme.1")
@@ -78,26 +79,26 @@ def test_what_the_answer_to_a_create_tells_wrongly(make_api: Callable[..., Api],
     told = api.post(IMPORT, {"datasetId": DATASET, "externalId": "acme.2"}).json()
     assert len(api.emulator.batches()) == 2, "it is created all the same"
     wrong = {
-        Misnamed.DATASET: told["relatedObjects"][0]["id"] != DATASET,
-        Misnamed.EXTERNAL_ID: told["externalId"] != "acme.2",
-        Misnamed.ID: told["id"] == first,
+        "dataset": told["relatedObjects"][0]["id"] != DATASET,
+        "external-id": told["externalId"] != "acme.2",
+        "id": told["id"] == first,
     }
-    assert [kind for kind, is_wrong in wrong.items() if is_wrong] == [misnamed][: misnamed is not Misnamed.NOTHING]
+    assert [kind for kind, is_wrong in wrong.items() if is_wrong] == [misnamed][: misnamed != "nothing"]
     (found,) = api.found(externalId="acme.2")
     assert api.batch(found)["relatedObjects"][0]["id"] == DATASET
 
 
-@pytest.mark.parametrize("lagging", [frozenset({look}) for look in Look] + [frozenset(), frozenset(Look)])
+@pytest.mark.parametrize("lagging", [frozenset({look}) for look in LOOKS] + [frozenset(), LOOKS])
 def test_new_batches_are_late_for_some_looks_only(make_api: Callable[..., Api], lagging: frozenset[Look]) -> None:
     api = make_api(behaviour=Behaviour(visibility_lag_ms=500, lagging_looks=lagging))
     batch = api.create(externalId="acme.1", tags={"team": ["crm"]})
     shown = {
-        Look.BY_ID: api.get(f"{CATALOG}/{batch}").status_code == 200,
-        Look.BY_EXTERNAL_ID: api.found(externalId="acme.1") == [batch],
-        Look.LIST: api.found(dataSet=DATASET) == api.found(tags="team:crm") == [batch],
+        "by-id": api.get(f"{CATALOG}/{batch}").status_code == 200,
+        "by-external-id": api.found(externalId="acme.1") == [batch],
+        "list": api.found(dataSet=DATASET) == api.found(tags="team:crm") == [batch],
     }
     assert {look for look, is_shown in shown.items() if not is_shown} == lagging
-    assert (api.send("PATCH", f"{CATALOG}/{batch}", json={"tags": {}}).status_code == 404) == (Look.BY_ID in lagging)
+    assert (api.send("PATCH", f"{CATALOG}/{batch}", json={"tags": {}}).status_code == 404) == ("by-id" in lagging)
     api.emulator.advance(500)
     assert api.status(batch) == "loading"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.emulator import Behaviour, Duplicates
+from reconciler.emulator import Behaviour
 from tests.gitops.aep import ORG, emulator, hanging_at_the_fifth, settings_for
 from tests.gitops.runner import Runner
 from tests.gitops.team import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from signal import Signals
 
+    from reconciler.emulator.behaviour import Duplicates
     from tests.gitops.aep import Aep
     from tests.gitops.hub import Hub
 
@@ -131,7 +132,7 @@ def test_merges_that_queue_are_each_held_to_their_own_plan(hub: Hub, aep: Aep, r
     assert sorted(recorded(hub, "dev")) == ["loyalty/first", "orders/second"]
 
 
-@pytest.mark.parametrize("answer", [Duplicates.REJECT_409, Duplicates.REJECT_400])
+@pytest.mark.parametrize("answer", ["reject409", "reject400"])
 def test_two_clones_apply_the_same_at_once_and_nothing_is_made_twice(
     hub: Hub, tmp_path: Path, answer: Duplicates
 ) -> None:

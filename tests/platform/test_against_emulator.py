@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from reconciler.core.batch import StatusClass
 from reconciler.core.errors import ConflictingWrite, NotFound, OutcomeUnknown, Rejected, Unauthorized
 from reconciler.core.pace import Pace
-from reconciler.emulator import (
-    ActionBody,
-    Answer,
-    Behaviour,
-    Body,
-    Cut,
-    Duplicates,
-    Emulator,
-    Fault,
-    Faults,
-    Loss,
-    Moment,
-    TagForm,
-    TagPatch,
-    Truncate,
-    World,
-)
+from reconciler.emulator import Answer, Behaviour, Body, Cut, Emulator, Fault, Faults, Loss, Moment, Truncate, World
+from reconciler.emulator.behaviour import ActionBody
 from reconciler.platform import Retries, open_platform
 from reconciler.ports import CreateRequest, Verb
 from tests.platform.servers import CLIENT_SECRET, DATASET, ENVIRONMENT, KEY, SERVER_TO_SERVER, nothing
@@ -123,7 +108,7 @@ def test_a_thousand_batches_side_by_side_and_back(emulator: Emulator) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("body", ActionBody)
+@pytest.mark.parametrize("body", get_args(ActionBody))
 def test_actions(body: ActionBody, emulator: Emulator) -> None:
     async def main() -> None:
         emulator.behaviour = Behaviour(action_body=body, empty_batch_fails=False)
@@ -168,11 +153,11 @@ def test_tags(quoted: bool, emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "said"),
     [
-        (Behaviour(tag_form=TagForm.LOWER), None),
-        (Behaviour(tag_form=TagForm.UNIQUE), None),
-        (Behaviour(tag_form=TagForm.REWRITTEN), '`team` is ["E_M", "E_M"]'),
-        (Behaviour(patch_tags=TagPatch.MERGE), "`old` is still there"),
-        (Behaviour(patch_tags=TagPatch.IGNORE), '`team` is ["crm"]'),
+        (Behaviour(tag_form="lower"), None),
+        (Behaviour(tag_form="unique"), None),
+        (Behaviour(tag_form="rewritten"), '`team` is ["E_M", "E_M"]'),
+        (Behaviour(patch_tags="merge"), "`old` is still there"),
+        (Behaviour(patch_tags="ignore"), '`team` is ["crm"]'),
     ],
 )
 def test_tags_are_read_back(behaviour: Behaviour, said: str | None, emulator: Emulator) -> None:
@@ -202,8 +187,8 @@ def test_tags_that_may_not_be_changed(emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [
-        (Behaviour(duplicate_external_id=Duplicates.REJECT_409), ConflictingWrite),
-        (Behaviour(duplicate_external_id=Duplicates.REJECT_400), Rejected),
+        (Behaviour(duplicate_external_id="reject409"), ConflictingWrite),
+        (Behaviour(duplicate_external_id="reject400"), Rejected),
     ],
 )
 def test_an_external_id_that_is_taken(behaviour: Behaviour, error: type[Exception], emulator: Emulator) -> None:

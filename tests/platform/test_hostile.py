@@ -91,6 +91,18 @@ def test_a_small_answer_never_becomes_much_memory(times: int, status: int) -> No
         tracemalloc.stop()
 
 
+def test_an_answer_that_is_too_long_is_not_kept_try_after_try() -> None:
+    server = Serving("gzip", gzip.compress(b" " * (48 * MEBIBYTE)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(PlatformError, match="no readable answer"):
+            run(ids(server))
+        assert len(server.requests) > 3
+        assert tracemalloc.get_traced_memory()[1] < 110 * MEBIBYTE
+    finally:
+        tracemalloc.stop()
+
+
 def answer(text: str) -> Answer:
     return Answer(200, httpx.Headers(), text.encode())
 

@@ -121,6 +121,11 @@ def test_github_properties_cannot_be_left() -> None:
     assert render_github([Diagnostic("x", "m", severity=Severity.WARNING)]) == "::warning title=warning[x]::m"
 
 
+def test_an_annotation_names_its_file_by_the_path_that_git_knows() -> None:
+    span = Span("../shared/manifests/a.yaml", 1, 1, 2, "x")
+    assert "file=shared/manifests/a.yaml," in render_github([Diagnostic("x", "m", span)], "crm/")
+
+
 def test_github_shows_ten_and_counts_the_rest() -> None:
     lines = render_github([found("abc", 1, 2)] * 25).splitlines()
     assert len(lines) == 11

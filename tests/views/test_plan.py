@@ -309,6 +309,22 @@ def test_each_batch_that_goes_is_named_or_counted(deleted: int) -> None:
     assert sum(line.startswith("    - z/gone/") for line in text(flooded(deleted)).splitlines()) == deleted
 
 
+def test_days_that_go_are_named_in_ranges_and_what_goes_beside_them_by_id() -> None:
+    gone = [replace(change.after, id=f"B{n}") for n, change in enumerate(many(5_000).changes) if change.after]
+    odd = replace(gone[2_000], deposed=("FOREIGN",))
+    gone[2_000] = odd
+    changes = tuple(
+        Change(Action.DELETE, r.address, Reason.NOT_DECLARED, r, None, withdraw=tuple(map(_revert, (*r.deposed, r.id))))
+        for r in gone
+    )
+    plan = replace(plan_of(), changes=changes)
+    for shown in (text(plan), markdown(plan)):
+        assert f"- {odd.address}  B2000  with FOREIGN" in shown
+        assert f"- {gone[0].address} … {gone[1_999].address[-10:]} (2000)" in shown
+        assert f"- {gone[2_001].address} … {gone[-1].address[-10:]} (2999)" in shown
+        assert len(shown.splitlines()) < 30
+
+
 def test_the_batches_that_go_beside_the_own_one_are_named_in_a_long_row() -> None:
     gone = [replace(recorded(f"l/d/x{n}y"), id=f"B{n}", deposed=(f"FOREIGN{n}",)) for n in range(9)]
     changes = tuple(
