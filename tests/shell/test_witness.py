@@ -390,7 +390,7 @@ def test_a_create_that_was_answered_with_the_batch_of_a_stranger_records_the_one
     foreign = replace(observed("S", "success", external_id="someone.else"), tags={})
     trial = carry(plan_of([desired()]), FakePlatform({"S": foreign}, answers=["another"]), settle=0.02)
     assert trial.records[ADDRESS].id == "B1"
-    assert (trial.account.created, trial.account.failures) == (1, [])
+    assert "AEP answered the create with batch `S`, which is another one" in said(trial)
     assert replay(State(WHO), trial.journal.entries).state.records == trial.records
 
 
