@@ -25,6 +25,7 @@ from reconciler.core.plans.content import may_hold, with_content_of
 from reconciler.core.plans.events import FailedAddress, Waiting
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.states.journal import Done, Dropped, Intent
+from reconciler.core.wording import listed
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ async def _unresolved(run: Run, record: Record, place: Place, *, is_own: bool) -
             f"Catalog does not show batch `{record.id}` yet, and so might not show another run's for this address",
             hint="run again: it is completed once Catalog shows that it stands alone",
         )
-    ids = ", ".join(f"`{name}`" for name in sorted({record.id, *(batch.id for batch in place.rivals)}))
+    ids = listed(sorted({record.id, *(batch.id for batch in place.rivals)}))
     return Refused(
         f"{len(place.rivals) + 1} live batches carry its external id, of runs that raced: {ids}",
         hint="plan again when the other run is over; if they are still there, decide which one is right with "

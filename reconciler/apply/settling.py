@@ -15,6 +15,7 @@ from reconciler.core.claim import contradiction
 from reconciler.core.errors import Refused
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.states.journal import Done, Void
+from reconciler.core.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -40,7 +41,7 @@ class Settled:
     """What one look at all open intents has decided."""
 
     entries: tuple[Entry, ...]
-    """Batches that were found, and intents that are void."""
+    """Batches that were found."""
     undecided: tuple[Intent, ...]
     """Those that Catalog may not show yet, those with more than one batch, and replays that AEP did not understand."""
 
@@ -158,7 +159,7 @@ def _only(batches: Iterable[Observed], dataset: str) -> Observed | None:
     alive = [batch for batch in batches if batch.status_class not in DEAD]
     live = [batch for batch in alive if not batch.datasets or dataset in batch.datasets] or alive
     if len(live) > 1:
-        ids = ", ".join(f"`{batch.id}`" for batch in sorted(live, key=lambda batch: batch.id))
+        ids = listed(sorted(batch.id for batch in live))
         raise Refused(
             f"{len(live)} live batches carry its external id: {ids}",
             hint="decide which one is right with `reconciler import ADDRESS BATCH_ID`, then abort the other",

@@ -7,7 +7,6 @@ run did not make. What is otherwise than was approved raises `Refused`: its addr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run import Stopped
@@ -17,6 +16,7 @@ from reconciler.core.errors import Refused
 from reconciler.core.identity import base_of
 from reconciler.core.plans.plan import Withdrawal, WithdrawVerb, verb_for
 from reconciler.core.states.journal import Void
+from reconciler.core.wording import listed
 from reconciler.ports import Verb
 
 if TYPE_CHECKING:
@@ -34,18 +34,8 @@ BY_HAND = "nothing was done to it; if it has to go, abort or revert it by hand, 
 CORRECT = "nothing was done to it; compare both, then correct the record with `reconciler import ADDRESS BATCH_ID`"
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What Catalog shows right now."""
-
-    batch: Observed | None
-    """None: neither its id nor its external id shows it."""
-    others: tuple[Observed, ...]
-    """Other batches with an external id that was asked for."""
-
-
-async def look(run: Run, batch: str, external_ids: Collection[str], *, patience: float) -> Sight:
-    """Look for a batch by external id and, where that does not show it, by id; needs a slot.
+async def look(run: Run, batch: str, external_ids: Collection[str], *, patience: float) -> Observed | None:
+    """What Catalog shows of a batch right now, by external id or by id; None where neither does. Needs a slot.
 
     `patience` is for how many seconds absence proves nothing. Raises `PlatformError`, and `Stopped` before they are
     over.
@@ -53,10 +43,10 @@ async def look(run: Run, batch: str, external_ids: Collection[str], *, patience:
     catalog, pauses = run.platform.catalog, run.pace.pauses(patience)
     while True:
         carriers = {each.id: each for each in await catalog.batches_by_external_id(external_ids)}
-        found = carriers.pop(batch, None) or (await catalog.batches_by_id([batch])).get(batch)
+        found = carriers.get(batch) or (await catalog.batches_by_id([batch])).get(batch)
         pause = next(pauses, None)
         if found is not None or pause is None:
-            return Sight(found, tuple(carriers.values()))
+            return found
         if run.stop.is_over:
             raise Stopped
         await run.slots.sleep(pause)
@@ -64,7 +54,7 @@ async def look(run: Run, batch: str, external_ids: Collection[str], *, patience:
 
 async def look_at(run: Run, record: Record) -> Observed:
     """The recorded batch, before it is written to. Raises `Refused` when it is gone or another one, as `look` else."""
-    seen = (await look(run, record.id, [record.external_id], patience=run.pace.settle)).batch
+    seen = await look(run, record.id, [record.external_id], patience=run.pace.settle)
     if seen is None:
         raise Refused(f"Catalog does not show batch `{record.id}`, so nothing was done to it", hint="run again")
     return _checked(run, record, seen)
@@ -120,7 +110,7 @@ async def is_due(run: Run, change: Change, withdrawal: Withdrawal) -> bool:
     record = before if before is not None and before.id == withdrawal.id else None
     external_ids = _earlier(run, owner) if record is None else [record.external_id]
     patience = 0.0 if withdrawal.verb is WithdrawVerb.NONE else run.pace.settle
-    seen = (await look(run, withdrawal.id, external_ids, patience=patience)).batch
+    seen = await look(run, withdrawal.id, external_ids, patience=patience)
     status = seen.status_class if seen is not None else StatusClass.MISSING
     now = verb_for(status)
     approved = WithdrawVerb.ABORT if withdrawal.verb is WithdrawVerb.UNKNOWN else withdrawal.verb
@@ -177,7 +167,7 @@ async def look_ahead(run: Run, change: Change, replays: Collection[str]) -> tupl
 
 async def check_replayed(run: Run, record: Record) -> None:
     """Raise `Refused` where a replay of an address would deactivate another batch; one that is gone harms nobody."""
-    seen = (await look(run, record.id, [record.external_id], patience=0.0)).batch
+    seen = await look(run, record.id, [record.external_id], patience=0.0)
     if seen is not None:
         _checked(run, record, seen)
 
@@ -186,8 +176,8 @@ def understood(seen: Observed, replays: Collection[str]) -> Refused | None:
     """Why AEP does not replay exactly these batches (aep-api.md §16.1); None if it does."""
     if set(seen.predecessors) == set(replays) and not seen.odd_predecessors:
         return None
-    shown = ", ".join(f"`{each}`" for each in seen.odd_predecessors or seen.predecessors) or "none"
-    intended = ", ".join(f"`{each}`" for each in replays) or "none"
+    shown = listed(seen.odd_predecessors or seen.predecessors) or "none"
+    intended = listed(replays) or "none"
     return Refused(
         f"batch `{seen.id}` was to replay {intended}, and Catalog shows {shown}: the data would be there twice",
         detail="an id with `$` counts as not understood" if seen.odd_predecessors else None,
@@ -218,7 +208,7 @@ async def check_adoption(run: Run, change: Change, record: Record) -> None:
     displaced = run.ledger.records.get(change.previous_address or record.address)
     if displaced is None or displaced.id in {record.id, *record.deposed, *record.rivals}:
         return
-    old = (await look(run, displaced.id, [displaced.external_id], patience=0.0)).batch
+    old = await look(run, displaced.id, [displaced.external_id], patience=0.0)
     if old is not None and verb_for(old.status_class) is not WithdrawVerb.NONE:
         problem = understood(await look_at(run, record), [displaced.id])
         if problem is not None:

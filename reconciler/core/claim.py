@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.core.batch import StatusClass
 from reconciler.core.identity import ADDRESS_TAG, ENVIRONMENT_TAG, PROJECT_TAG, ExternalIds, base_of, is_derived
+from reconciler.core.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -78,7 +79,7 @@ def elsewhere(dataset: str, observed: Observed) -> str | None:
     """Where the batch is, in words that follow "batch `ID` "; None when it is in this dataset, or none is shown."""
     if not observed.datasets or dataset in observed.datasets:
         return None
-    names = ", ".join(f"`{name}`" for name in sorted(observed.datasets))
+    names = listed(sorted(observed.datasets))
     return f"belongs to dataset {names}, not to `{dataset}`"
 
 

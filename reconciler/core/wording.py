@@ -29,6 +29,11 @@ def quoted(text: str) -> str:
     return f"`{shown[:LONGEST_QUOTE]}…`" if len(shown) > LONGEST_QUOTE else f"`{shown}`"
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names as a message lists them: each in backticks, as it is."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def closest(word: str, options: Iterable[str]) -> str | None:
     """Find the option that was probably meant, if any is near."""
     return _closest(word, tuple(sorted(options))) if len(word) <= LONGEST_QUOTE else None

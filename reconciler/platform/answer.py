@@ -8,9 +8,11 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
+
+from reconciler.core.states.lines import no_doubles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +73,7 @@ class Answer:
 
         A long listing is read without that check, which takes half as long again.
         """
-        pairs = _refuse_doubles if unique else None
+        pairs = no_doubles if unique else None
         try:
             body: Json = json.loads(self.body, parse_constant=_refuse_constant, object_pairs_hook=pairs)
         except (ValueError, RecursionError):
@@ -109,14 +111,6 @@ def _epoch_seconds(date: str) -> float | None:
 def _refuse_constant(name: str) -> None:
     """Refuse `NaN` and `Infinity`, which JSON does not have and Python reads."""
     raise ValueError(name)
-
-
-def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse an object that says a thing twice, of which Python would keep the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("doubled name")
-    return found
 
 
 async def read_bounded(response: httpx.Response, max_bytes: int) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from reconciler.core.errors import Refused, SettingsInvalid
 from reconciler.core.plans.plan import Action, WithdrawVerb
 from reconciler.core.ranges import address_ranges
+from reconciler.core.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -122,7 +123,7 @@ def require_flags(approved: Plan, scope: Scope) -> None:
     for made, differing in (("with", was - given), ("without", given - was)):
         if names := sorted(differing):
             more = f" and {len(names) - MOST_FLAGS} more" if len(names) > MOST_FLAGS else ""
-            named = ", ".join(f"`{each}`" for each in names[:MOST_FLAGS]) + more
+            named = listed(names[:MOST_FLAGS]) + more
             raise Refused(
                 f"the approved plan was made {made} {named}",
                 hint=f"run `apply` {made} the same, if that is what was reviewed: a plan file cannot ask for it",
@@ -273,7 +274,7 @@ def _why(approved: Change | None, now: Change) -> str:
     if after_was is not None and after_is is not None and "after" in names:
         inside = [f"after.{name}" for name in _differing(after_was, after_is)]
         names = [*(name for name in names if name != "after"), *inside]
-    return "differs from what was approved in " + ", ".join(f"`{name}`" for name in names or ["before"])
+    return "differs from what was approved in " + listed(names or ["before"])
 
 
 def _differing(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

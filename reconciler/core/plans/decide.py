@@ -21,6 +21,7 @@ from reconciler.core.plans import content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Action, Change, Conflict, Drift, Reason, Withdrawal, WithdrawVerb, verb_for
 from reconciler.core.plans.prior import Origin
+from reconciler.core.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -233,7 +234,7 @@ def _replacement(
 
 def _replace_problem(desired: Desired, prior: Prior, differences: frozenset[str]) -> Conflict | None:
     record = prior.record
-    fields = ", ".join(f"`{name}`" for name in sorted(differences)) or "`--replace`"
+    fields = listed(sorted(differences)) or "`--replace`"
     if prior.origin is Origin.IMPORT:
         message = f"is to be imported from batch `{record.id}`, which differs in {fields}"
         hint = "make the manifest say what the batch is: these fields can only be set at creation"
@@ -427,8 +428,7 @@ def drift_of_tags(record: Record, observed: Observed) -> Drift | None:
     if not record.explains(shown):
         tags = record.kept_tags or record.spec.get("tags", {})
         changed = [name for name in sorted({*tags, *shown}) if not same_tags(_only(name, tags), _only(name, shown))]
-        names = ", ".join(f"`{name}`" for name in changed)
-        return Drift(record.address, record.id, status, f"tags were changed in Catalog: {names}")
+        return Drift(record.address, record.id, status, f"tags were changed in Catalog: {listed(changed)}")
     asked = [name for name in OPTION_TAGS if name in record.spec]
     otherwise = [text for name in asked if (text := _taken_otherwise(record.spec, name, observed))]
     if otherwise:

@@ -16,6 +16,7 @@ from reconciler.core.claim import contradiction, elsewhere
 from reconciler.core.plans.content import is_overdue, with_observed_content
 from reconciler.core.plans.observation import DEAD
 from reconciler.core.plans.plan import Conflict
+from reconciler.core.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -249,7 +250,7 @@ def spec_of(observed: Observed, desired: Desired) -> Spec:
 
 
 def _ambiguous(desired: Desired, ids: tuple[str, ...]) -> Conflict:
-    named = ", ".join(f"`{each}`" for each in sorted(ids))
+    named = listed(sorted(ids))
     return Conflict(
         desired.address,
         f"{len(ids)} live batches carry its external id: {named}",

@@ -17,6 +17,8 @@ from zlib import crc32
 
 from pydantic import TypeAdapter, ValidationError
 
+from reconciler.core.wording import listed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -203,14 +205,15 @@ def refuse_doubled_keys(text: str) -> object:
         raise LineError("it is not JSON") from error
 
 
-def _no_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def no_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """The object of these pairs, for a JSON decoder. Raises `LineError` for a key that stands twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise LineError("a key stands twice in one object")
     return found
 
 
-_decode: Callable[[str], object] = json.JSONDecoder(object_pairs_hook=_no_doubles).decode
+_decode: Callable[[str], object] = json.JSONDecoder(object_pairs_hook=no_doubles).decode
 
 
 def _line_error(adapter: TypeAdapter[Any], error: ValidationError) -> LineError:
@@ -220,7 +223,7 @@ def _line_error(adapter: TypeAdapter[Any], error: ValidationError) -> LineError:
     if "sum" in unknown:
         return SumError("its `sum` is not in its place: the line was changed or damaged")
     if unknown:
-        return LineError(f"unknown field {_listed(unknown)}, perhaps of a newer reconciler")
+        return LineError(f"unknown field {listed(unknown)}, perhaps of a newer reconciler")
     if found[0]["type"] == "json_invalid":
         return LineError("it is not JSON")
     if not found[0]["loc"]:
@@ -231,13 +234,9 @@ def _line_error(adapter: TypeAdapter[Any], error: ValidationError) -> LineError:
 def _need(adapter: TypeAdapter[Any], found: list[ErrorDetails]) -> str:
     name = str(found[0]["loc"][0])
     if name == "spec" and (inside := sorted({str(each["loc"][1]) for each in found if each["loc"][1:]})):
-        return f"in `spec` these are unknown or of a wrong type: {_listed(inside)}"
+        return f"in `spec` these are unknown or of a wrong type: {listed(inside)}"
     need = adapter.json_schema().get("properties", {}).get(name, {}).get("description")
     if need:
         return f"`{name}` must be {need}"
     route = ".".join(str(step + 1) if isinstance(step, int) else step for step in found[0]["loc"])
     return f"`{route}` is not what can stand there"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
